@@ -1,0 +1,20 @@
+"""The chain: endpoints, contracts, finality."""
+
+from pathlib import Path
+
+from marketplace.settings.base import BASE_DIR, DEMO
+from marketplace.settings.env import env
+
+CHAIN_ID = env.int("CHAIN_ID", 31337)
+DEVELOPMENT_CHAIN_IDS = frozenset({31337, 1337})
+RPC_URLS = env.list("RPC_URL", ["http://127.0.0.1:8545"])
+RPC_TIMEOUT_S = env.float("RPC_TIMEOUT_S", 10.0)
+
+# One JSON file per chain id: contract addresses, code hashes, block of deployment.
+ADDRESS_BOOK_DIR = Path(env.str("ADDRESS_BOOK_DIR", str(BASE_DIR / "chain" / "deployments")))
+
+INDEX_POLL_INTERVAL_S = env.float("INDEX_POLL_INTERVAL_S", 0.5)
+
+# A wallet whose keys the development node holds. System checks refuse it outside demo mode
+# and outside development chains.
+DEMO_WALLET = env.bool("DEMO_WALLET", DEMO)
