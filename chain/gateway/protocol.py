@@ -1,0 +1,94 @@
+"""What the rest of the server may ask of a chain."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A block header. Hashes are `0x` and lower-case hex, `timestamp` is in unix seconds."""
+
+    number: int
+    hash: str
+    parent_hash: str
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawLog:
+    """A log as the node gave it: hex strings in lower case, nothing decoded."""
+
+    address: str
+    topics: tuple[str, ...]
+    data: str
+    block_number: int
+    block_hash: str
+    tx_hash: str
+    tx_index: int
+    log_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The newest block and the newest one that the chain calls final."""
+
+    latest: Header
+    finalized_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a transaction that is in a block. `contract_address` is set where it created one."""
+
+    tx_hash: str
+    block_number: int
+    block_hash: str
+    succeeded: bool
+    sender: str
+    gas_used: int
+    contract_address: str | None
+
+
+class ChainGateway(Protocol):
+    """A connection to one chain. Safe to share between threads and across forks; nothing has to be closed.
+
+    Every method raises `NodeUnavailable`, `RateLimited` or `WrongChain`; what else it raises is said at the method.
+    """
+
+    chain_id: int
+
+    def heads(self) -> Heads:
+        """The newest and the newest final block, in one round trip, from a node whose chain id was just checked."""
+        ...
+
+    def headers(self, numbers: Sequence[int]) -> list[Header | None]:
+        """The canonical headers at these heights, `None` where the node has no such block."""
+        ...
+
+    def logs_in_range(self, addresses: Sequence[str], *, first: int, last: int) -> list[RawLog]:
+        """Logs of these contracts from block `first` to block `last`, both included, in chain order.
+
+        Raises `RangeTooLarge`, and `NodeBehind` where the node that answered does not have block `last`.
+        """
+        ...
+
+    def logs_by_hash(self, addresses: Sequence[str], *, block_hashes: Sequence[str]) -> list[list[RawLog]]:
+        """Logs of these contracts, one list per block. Raises `NodeBehind` where a block is not known."""
+        ...
+
+    def call(self, to: str, data: str, *, block_hash: str | None = None, sender: str | None = None) -> bytes:
+        """`eth_call` at a block (the newest without one). Raises `Reverted`; `NodeBehind` for an unknown block."""
+        ...
+
+    def code(self, address: str) -> bytes:
+        """The runtime code at an address, empty where there is none."""
+        ...
+
+    def receipt(self, tx_hash: str) -> Receipt | None:
+        """The receipt of a transaction, `None` while it is in no block."""
+        ...
+
+    def request(self, method: str, params: Sequence[Any]) -> Any:
+        """Any other JSON-RPC method. Raises `Reverted`, `RpcError`, and whatever else the node's error means."""
+        ...
