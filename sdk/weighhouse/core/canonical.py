@@ -1,0 +1,68 @@
+"""Canonical JSON (RFC 8785) and strict reading of JSON that somebody else wrote."""
+
+import json
+from typing import Any, NoReturn
+
+import rfc8785
+
+from weighhouse.core.errors import WeighhouseError
+
+_MAX_DEPTH = 64
+
+
+class JsonError(WeighhouseError):
+    """Bytes are not JSON of the accepted kind: UTF-8, no duplicate keys, no NaN, bounded depth."""
+
+    code = "json.invalid"
+
+
+def dumps(value: Any) -> bytes:
+    """The RFC 8785 form of a JSON value.
+
+    Raises JsonError for what JSON or the RFC cannot hold (NaN, integers beyond 2^53, lone surrogates).
+    """
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
+        raise JsonError(f"The value has no canonical JSON form: {error}.") from error
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise JsonError(f"{name} is not allowed in JSON.")
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise JsonError(f"The key {twice[:80]!r} appears twice in one object.")
+    return result
+
+
+def _depth_check(value: Any) -> None:
+    level: list[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise JsonError(f"The JSON is nested more than {_MAX_DEPTH} levels deep.")
+
+
+def loads(data: bytes) -> Any:
+    """Parse JSON strictly. Raises JsonError on bad UTF-8, duplicate keys, NaN, or deep nesting."""
+    try:
+        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+    except UnicodeDecodeError as error:
+        raise JsonError(f"The JSON is not UTF-8: byte {error.start} cannot be decoded.") from None
+    except RecursionError:
+        raise JsonError("The JSON is nested too deeply.") from None
+    except ValueError as error:  # JSONDecodeError, and integers with too many digits
+        raise JsonError(f"Not JSON: {error}.") from None
+    _depth_check(value)
+    return value
