@@ -62,6 +62,10 @@ class ChainGateway(Protocol):
         """The newest and the newest final block, in one round trip, from a node whose chain id was just checked."""
         ...
 
+    def header_at(self, block_hash: str | None) -> Header:
+        """The header with this hash, or the newest one. Raises `NodeBehind` where the node has no such block."""
+        ...
+
     def headers(self, numbers: Sequence[int]) -> list[Header | None]:
         """The canonical headers at these heights, `None` where the node has no such block."""
         ...

@@ -1,0 +1,233 @@
+"""The contracts' interfaces: calls, results, events and errors, encoded and decoded by their ABI.
+
+Artefacts are the committed files in `chain/contracts/abi`, written by forge and checked for freshness in `make check`.
+Decoded values are `int`, `bool`, `str`, checksummed addresses, `0x` hex for bytes, lists, and dicts for structs.
+"""
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import DecodingError
+from eth_abi.exceptions import EncodingError as AbiEncodingError
+from eth_utils.abi import collapse_if_tuple
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from chain.errors import EncodingError, UnknownContract
+
+AbiItem: TypeAlias = dict[str, Any]
+
+ARTEFACTS_DIR = Path(__file__).resolve().parent / "contracts" / "abi"
+CONTRACTS = ("ModelRegistry", "LicenceMarket", "TestUSD")
+# Their events are indexed. A payment token is somebody else's contract and its events prove nothing here.
+INDEXED_CONTRACTS = ("ModelRegistry", "LicenceMarket")
+
+
+class LogUndecodable(ValueError):
+    """A log does not have the form that the ABI promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    name: str
+    indexed: tuple[AbiItem, ...]
+    plain: tuple[AbiItem, ...]
+    # Argument names in the order of the declaration.
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One compiled contract."""
+
+    name: str
+    abi: list[AbiItem]
+    bytecode: str
+    functions: dict[str, AbiItem] = field(repr=False)
+    events: dict[str, EventType] = field(repr=False)
+    errors: dict[str, AbiItem] = field(repr=False)
+
+    @property
+    def constructor(self) -> list[AbiItem]:
+        """The constructor's inputs, in order."""
+        return next((list(item["inputs"]) for item in self.abi if item["type"] == "constructor"), [])
+
+    @property
+    def creation_hash(self) -> str:
+        return "0x" + keccak(hexstr=self.bytecode).hex()
+
+
+@lru_cache
+def artefact(name: str) -> Artefact:
+    """Raises `UnknownContract` where the project has no such contract or its artefact is not built."""
+    path = ARTEFACTS_DIR / f"{name}.json"
+    if name not in CONTRACTS or not path.is_file():
+        raise UnknownContract(
+            f"There is no built contract named {name!r}; `make contracts` builds them.", contract=name
+        )
+    content = json.loads(path.read_text(encoding="utf-8"))
+    abi: list[AbiItem] = content["abi"]
+    return Artefact(
+        name=name,
+        abi=abi,
+        bytecode=content["bytecode"],
+        functions={item["name"]: item for item in abi if item["type"] == "function"},
+        events={
+            _topic(item): _event_type(item) for item in abi if item["type"] == "event" and not item.get("anonymous")
+        },
+        errors={_selector(item): item for item in abi if item["type"] == "error"},
+    )
+
+
+def call_encode(contract: str, function: str, args: list[Any] | tuple[Any, ...]) -> str:
+    """Calldata as `0x` hex. Raises `EncodingError` where the function or its arguments do not fit.
+
+    Overloaded functions may be named with their types: `safeTransferFrom(address,address,uint256)`.
+    """
+    item = _function(contract, function)
+    return _selector(item) + arguments_encode(item["inputs"], args).hex()
+
+
+def result_decode(contract: str, function: str, data: bytes) -> tuple[Any, ...]:
+    """The values that a function returned. Raises `EncodingError` where the data are not of its return types."""
+    outputs = _function(contract, function)["outputs"]
+    try:
+        return tuple(values_decode(outputs, data))
+    except DecodingError as error:
+        message = f"{contract}.{function} answered {len(data)} bytes that its interface does not describe."
+        raise EncodingError(message, contract=contract, function=function) from error
+
+
+def event_decode(contract: str, topics: tuple[str, ...], data: str) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of a log. Raises `LogUndecodable` with the reason."""
+    event = artefact(contract).events.get(topics[0] if topics else "")
+    if event is None:
+        raise LogUndecodable("no event of the interface has this topic")
+    if len(topics) != len(event.indexed) + 1:
+        raise LogUndecodable(f"{event.name} has {len(event.indexed)} indexed arguments, the log {len(topics) - 1}")
+    values: dict[str, Any] = {}
+    try:
+        for item, topic in zip(event.indexed, topics[1:], strict=True):
+            # The topic of a dynamic type is its hash, which cannot be decoded.
+            values[item["name"]] = topic if _is_dynamic(item) else values_decode([item], bytes.fromhex(topic[2:]))[0]
+        plain = values_decode(event.plain, bytes.fromhex(data[2:]))
+    except (DecodingError, ValueError, OverflowError) as error:
+        raise LogUndecodable(f"{event.name}: {type(error).__name__}") from error
+    values.update(zip((item["name"] for item in event.plain), plain, strict=True))
+    return event.name, {name: values[name] for name in event.order}
+
+
+def error_decode(data: bytes) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of revert data; `("Unknown", {"data": ...})` where no contract of ours declares it."""
+    selector = "0x" + data[:4].hex()
+    for item in _errors().get(selector, ()):
+        try:
+            values = values_decode(item["inputs"], data[4:])
+        except (DecodingError, ValueError, OverflowError):
+            continue
+        return item["name"], {
+            part["name"] or f"arg{n}": value for n, (part, value) in enumerate(zip(item["inputs"], values, strict=True))
+        }
+    return "Unknown", {"data": "0x" + data[:1024].hex()}
+
+
+def arguments_encode(inputs: list[AbiItem], args: list[Any] | tuple[Any, ...]) -> bytes:
+    """ABI-encode `args`. Structs may be dicts by component name. Raises `EncodingError`."""
+    if len(args) != len(inputs):
+        raise EncodingError(f"Expected {len(inputs)} arguments, got {len(args)}.")
+    try:
+        values = [_to_abi(item, value) for item, value in zip(inputs, args, strict=True)]
+        return encode([collapse_if_tuple(item) for item in inputs], values)
+    except (AbiEncodingError, KeyError, TypeError, ValueError) as error:
+        raise EncodingError(f"The arguments do not fit their types: {error}") from error
+
+
+def values_decode(items: tuple[AbiItem, ...] | list[AbiItem], data: bytes) -> list[Any]:
+    """Raises `eth_abi`'s `DecodingError`."""
+    values = decode([collapse_if_tuple(item) for item in items], data)
+    return [_from_abi(item, value) for item, value in zip(items, values, strict=True)]
+
+
+@lru_cache(maxsize=4096)
+def checksum(address: str) -> str:
+    return str(to_checksum_address(address))
+
+
+def _to_abi(item: AbiItem, value: Any) -> Any:
+    kind: str = item["type"]
+    if kind.endswith("]"):
+        inner = {**item, "type": kind[: kind.rindex("[")]}
+        return [_to_abi(inner, part) for part in value]
+    if kind == "tuple":
+        parts = [value[part["name"]] for part in item["components"]] if isinstance(value, dict) else value
+        return tuple(_to_abi(part, inner) for part, inner in zip(item["components"], parts, strict=True))
+    if kind.startswith("bytes") and isinstance(value, str):
+        return bytes.fromhex(value.removeprefix("0x"))
+    return value
+
+
+def _from_abi(item: AbiItem, value: Any) -> Any:
+    kind: str = item["type"]
+    if kind.endswith("]"):
+        inner = {**item, "type": kind[: kind.rindex("[")]}
+        return [_from_abi(inner, part) for part in value]
+    if kind == "tuple":
+        return {part["name"]: _from_abi(part, inner) for part, inner in zip(item["components"], value, strict=True)}
+    if kind == "address":
+        return checksum(value)
+    return "0x" + value.hex() if isinstance(value, bytes) else value
+
+
+def _function(contract: str, function: str) -> AbiItem:
+    known = artefact(contract)
+    if "(" in function:
+        match = next((item for item in known.abi if item["type"] == "function" and _signature(item) == function), None)
+    else:
+        match = known.functions.get(function)
+    if match is None:
+        raise EncodingError(f"{contract} has no function {function!r}.", contract=contract, function=function)
+    return match
+
+
+def _event_type(item: AbiItem) -> EventType:
+    inputs = [{**part, "name": part["name"] or f"arg{n}"} for n, part in enumerate(item["inputs"])]
+    return EventType(
+        name=item["name"],
+        indexed=tuple(part for part in inputs if part["indexed"]),
+        plain=tuple(part for part in inputs if not part["indexed"]),
+        order=tuple(part["name"] for part in inputs),
+    )
+
+
+@lru_cache
+def _errors() -> dict[str, list[AbiItem]]:
+    text, number = {"name": "message", "type": "string"}, {"name": "code", "type": "uint256"}
+    table: dict[str, list[AbiItem]] = {}
+    for item in ({"name": "Error", "inputs": [text]}, {"name": "Panic", "inputs": [number]}):
+        table.setdefault(_selector(item), []).append(item)
+    for name in CONTRACTS:
+        if (ARTEFACTS_DIR / f"{name}.json").is_file():
+            for selector, item in artefact(name).errors.items():
+                table.setdefault(selector, []).append(item)
+    return table
+
+
+def _is_dynamic(item: AbiItem) -> bool:
+    kind: str = item["type"]
+    return kind in {"string", "bytes", "tuple"} or kind.endswith("]")
+
+
+def _signature(item: AbiItem) -> str:
+    return f"{item['name']}({','.join(collapse_if_tuple(part) for part in item['inputs'])})"
+
+
+def _topic(item: AbiItem) -> str:
+    return "0x" + keccak(text=_signature(item)).hex()
+
+
+def _selector(item: AbiItem) -> str:
+    return _topic(item)[:10]
