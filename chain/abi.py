@@ -27,7 +27,7 @@ CONTRACTS = ("ModelRegistry", "LicenceMarket", "TestUSD")
 INDEXED_CONTRACTS = ("ModelRegistry", "LicenceMarket")
 
 
-class LogUndecodable(ValueError):
+class LogUndecodableError(ValueError):
     """A log does not have the form that the ABI promises."""
 
 
@@ -76,9 +76,7 @@ def artefact(name: str) -> Artefact:
         abi=abi,
         bytecode=content["bytecode"],
         functions={item["name"]: item for item in abi if item["type"] == "function"},
-        events={
-            _topic(item): _event_type(item) for item in abi if item["type"] == "event" and not item.get("anonymous")
-        },
+        events={_topic(item): _event_type(item) for item in abi if item["type"] == "event"},
         errors={_selector(item): item for item in abi if item["type"] == "error"},
     )
 
@@ -103,12 +101,12 @@ def result_decode(contract: str, function: str, data: bytes) -> tuple[Any, ...]:
 
 
 def event_decode(contract: str, topics: tuple[str, ...], data: str) -> tuple[str, dict[str, Any]]:
-    """Name and arguments of a log. Raises `LogUndecodable` with the reason."""
+    """Name and arguments of a log. Raises `LogUndecodableError` with the reason."""
     event = artefact(contract).events.get(topics[0] if topics else "")
     if event is None:
-        raise LogUndecodable("no event of the interface has this topic")
+        raise LogUndecodableError("no event of the interface has this topic")
     if len(topics) != len(event.indexed) + 1:
-        raise LogUndecodable(f"{event.name} has {len(event.indexed)} indexed arguments, the log {len(topics) - 1}")
+        raise LogUndecodableError(f"{event.name} has {len(event.indexed)} indexed arguments, the log {len(topics) - 1}")
     values: dict[str, Any] = {}
     try:
         for item, topic in zip(event.indexed, topics[1:], strict=True):
@@ -116,7 +114,7 @@ def event_decode(contract: str, topics: tuple[str, ...], data: str) -> tuple[str
             values[item["name"]] = topic if _is_dynamic(item) else values_decode([item], bytes.fromhex(topic[2:]))[0]
         plain = values_decode(event.plain, bytes.fromhex(data[2:]))
     except (DecodingError, ValueError, OverflowError) as error:
-        raise LogUndecodable(f"{event.name}: {type(error).__name__}") from error
+        raise LogUndecodableError(f"{event.name}: {type(error).__name__}") from error
     values.update(zip((item["name"] for item in event.plain), plain, strict=True))
     return event.name, {name: values[name] for name in event.order}
 

@@ -1,7 +1,7 @@
 """Which contracts this site uses: one JSON file per chain id, written by `deploy_contracts` and read by everybody.
 
-`{"chain_id", "deployed_at_block", "contracts": {name: {"address", "code_hash", "creation_hash"}}}`, where `code_hash` is
-keccak-256 of the runtime code on chain and `creation_hash` that of the creation code that was deployed.
+`{"chain_id", "deployed_at_block", "contracts": {name: {"address", "code_hash", "creation_hash"}}}`. The hashes
+are keccak-256: `code_hash` of the runtime code on chain, `creation_hash` of the creation code that was deployed.
 """
 
 import json

@@ -1,8 +1,8 @@
 """How the chain tells the apps above what happened: a table of handlers, filled in `AppConfig.ready()`.
 
-A handler runs inside the indexer's transaction, once per event in the order of the chain. It must be idempotent, do no
-I/O beyond the database and let its rows hang off the `ChainEvent` row: `CASCADE` for derived rows, `SET_NULL` for what a
-person made. A handler that raises stops the stream at that block, visibly, and nothing of the block is kept.
+A handler runs inside the indexer's transaction, once per event in the order of the chain. It must be idempotent, do
+no I/O beyond the database and let its rows hang off the `ChainEvent` row: `CASCADE` for derived rows, `SET_NULL` for
+what a person made. A handler that raises stops the stream at that block, visibly, and nothing of the block is kept.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from chain.models import ChainEvent
 
 @dataclass(frozen=True, slots=True)
 class DecodedEvent:
-    """One log of a known contract. Integers stay `int`, addresses are checksummed, bytes are `0x` hex, structs are dicts."""
+    """One log of a known contract. Integers are `int`, addresses checksummed, bytes `0x` hex, structs dicts."""
 
     contract: str
     name: str

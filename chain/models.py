@@ -67,7 +67,7 @@ class LogPlace(models.Model):
 
 
 class ChainEvent(LogPlace):
-    """A decoded log. Primary keys ascend in chain order: a re-org deletes from the fork upward before anything is added.
+    """A decoded log. Primary keys ascend in chain order: a re-org deletes from the fork upward before it adds.
 
     `args` holds integers as decimal strings, addresses checksummed and bytes as `0x` hex.
     """

@@ -1,4 +1,4 @@
-"""What the apps above may read of the chain: its contracts, the state of licences and money, and how far the index is."""
+"""What the apps above may read: the contracts, the state of licences and money, and how far the index is."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

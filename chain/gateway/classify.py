@@ -10,30 +10,38 @@ from typing import Any
 from chain.abi import error_decode
 from chain.gateway.errors import ChainError, NodeBehind, NodeUnavailable, RangeTooLarge, RateLimited, Reverted, RpcError
 
-_RANGE = re.compile(
-    r"range (is )?too (large|wide|big)|too large a range|range limit|max(imum)? (block )?range|max range|blocks? range"
-    r" (limit )?exceed|exceeds? .{0,20}(max(imum)? )?(block )?range|range greater than|limited to( a)? [\d,.]+|(block range"
-    r" is|at most|up to a?|more than) [\d,.]+ ?k? (block|results|logs)|returned more than|exceeds? max (results|block range)"
-    r"|exceeds? limit of \d+|too many blocks|number of requested blocks|blocks distance|must be smaller than size"
-    r"|range allowed for your plan|response (size )?(is )?(too (large|big)|exceeded|should not)|response size"
-    r"|log response size|query timeout|exceeds? the range|block range should work|try with this block range",
-    re.IGNORECASE,
+
+def _any_of(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), re.IGNORECASE)
+
+
+_RANGE = _any_of(
+    r"range (is )?too (large|wide|big)",  # Ankr, Base, Cloudflare, Optimism, Merkle
+    r"max(imum)? (block )?range|max range",  # BNB Chain, PublicNode, Cloudflare, reth
+    r"range limit|range exceeds?|exceeds? .{0,20}range|range greater than",  # Besu, Chainstack, Somnia, Swell, Blast
+    r"limited to( a)? [\d,.]+|up to a [\d,.]+k? block|at most [\d,.]+ blocks",  # QuickNode, BlockPI, Alchemy, Coinbase
+    r"returned more than|exceeds? max results|exceeds? limit of \d+",  # Infura, zkSync, LlamaNodes, Arbitrum
+    r"too many blocks|number of requested blocks|blocks distance",  # Avalanche, thirdweb, Ankr
+    r"must be smaller than size|block range should work|try with this block range",  # Harmony, Alchemy, Infura
+    r"response (is )?too (large|big)|response size|query timeout",  # Optimism, 1RPC, Alchemy, Polygon
 )
-_RATE = re.compile(
-    r"rate.?limit|too many requests|request(s)? limit|request rate|per second|compute units|capacity|throttl"
-    r"|daily request count|quota|call rate|exceeded .{0,30}(limit|allowance)|slow down",
-    re.IGNORECASE,
+_RATE = _any_of(
+    r"rate.?limit|too many requests|requests? limit|request rate|per second",  # Infura, QuickNode, dRPC
+    r"compute units|capacity|throttl|quota|daily request count",  # Alchemy, Chainstack
+    r"call rate|exceeded .{0,30}(limit|allowance)|slow down",  # Polygon, Pocket
 )
-_BEHIND = re.compile(
-    r"(header|block)( number| hash)?( with .{0,80})? ?(is )?not (be )?found|unknown (block|header)|(block|filter).{0,60}cannot be"
-    r" found|after last accepted block|requested block .{0,40}(future|not available|out of range)|block ?out ?of ?range|beyond"
-    r" (the )?(head|current|latest)|block height is \d+ but|not canonical|resource not found|hash .{0,80}not currently canonical",
-    re.IGNORECASE,
+_BEHIND = _any_of(
+    r"(header|block)( number| hash)? not (be )?found|header for hash not found",  # geth, Erigon
+    r"unknown (block|header)|resource not found",  # Besu, anvil
+    r"(block|filter).{0,80}cannot be found",  # Nethermind
+    r"after last accepted block|beyond (the )?(head|current|latest)",  # Avalanche, Erigon
+    r"block ?out ?of ?range|block height is \d+ but",  # anvil
+    r"not currently canonical|not canonical",  # geth, EIP-1898
 )
-_REVERT = re.compile(r"revert|VM Exception|VM execution error|invalid opcode|out of gas", re.IGNORECASE)
-_UNHEALTHY = re.compile(
-    r"no backend|no healthy|unavailable|internal error|timed? ?out|try again|upstream|bad gateway|still syncing|overloaded",
-    re.IGNORECASE,
+_REVERT = _any_of(r"revert", r"VM Exception|VM execution error", r"invalid opcode|out of gas")
+_UNHEALTHY = _any_of(
+    r"no backend|no healthy|unavailable|internal error|upstream|bad gateway",
+    r"timed? ?out|try again|still syncing|overloaded",
 )
 _RETRY_IN = re.compile(r"(?:retry|try again|wait).{0,12}?(\d+(?:\.\d+)?) ?(ms|s\b|sec|min|m\b)", re.IGNORECASE)
 _ADDRESS_OF_NODE = re.compile(r"\b(?:https?|wss?)://\S+", re.IGNORECASE)
@@ -98,19 +106,27 @@ def retry_after(words: str) -> float:
 
 
 def _by_words(code: int | None, message: str, method: str) -> ChainError:
-    if code in _RATE_CODES:
-        return RateLimited(f"The node limits requests: {message}", retry_after=retry_after(message))
-    if method == "eth_getLogs" and _RANGE.search(message):
+    named = _kind(code, message, method)
+    if named is RangeTooLarge:
         return RangeTooLarge(f"The node refuses so many blocks or logs at once: {message}")
-    if _BEHIND.search(message):
+    if named is RateLimited:
+        return RateLimited(f"The node limits requests: {message}", retry_after=retry_after(message))
+    if named is NodeBehind:
         return NodeBehind(f"The node does not have that block: {message}")
-    if _RATE.search(message):
-        return RateLimited(f"The node limits requests: {message}", retry_after=retry_after(message))
-    if code == -32005 and method == "eth_getLogs":
-        # EIP-1474's "limit exceeded" without further words. Asking for less is the only thing that can help.
-        return RangeTooLarge(f"The node refuses so many blocks or logs at once: {message}")
-    if code == -32005:
-        return RateLimited(f"The node limits requests: {message}")
-    if code == -32603 or _UNHEALTHY.search(message):
+    if named is NodeUnavailable:
         return NodeUnavailable(f"The node failed: {message}")
     return RpcError(f"The node refused {method}: {message}", rpc_code=code)
+
+
+def _kind(code: int | None, message: str, method: str) -> type[ChainError]:
+    in_logs = method == "eth_getLogs"
+    table: tuple[tuple[bool, type[ChainError]], ...] = (
+        (code in _RATE_CODES, RateLimited),
+        (in_logs and bool(_RANGE.search(message)), RangeTooLarge),
+        (bool(_BEHIND.search(message)), NodeBehind),
+        (bool(_RATE.search(message)), RateLimited),
+        # EIP-1474's "limit exceeded" without further words: for logs, asking for less is all that can help.
+        (code == -32005, RangeTooLarge if in_logs else RateLimited),
+        (code == -32603 or bool(_UNHEALTHY.search(message)), NodeUnavailable),
+    )
+    return next((kind for holds, kind in table if holds), RpcError)

@@ -1,4 +1,4 @@
-"""A node's JSON made into our types. A node is not trusted: what has another form is `NodeUnavailable`, never a crash."""
+"""A node's JSON made into our types. A node is not trusted: another form is `NodeUnavailable`, never a crash."""
 
 import re
 from collections.abc import Sequence
