@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tests.fixtures.processes import Anvil, Broker, ProcessFailed, Spawned
+from tests.fixtures.processes import Anvil, Broker, ProcessFailedError, Spawned
 from tools.demo import binaries, ports
 
 
@@ -37,14 +37,15 @@ def test_make_anvil_on_an_occupied_port_fails_instead_of_using_the_other_process
     broker: Broker, make_anvil: Callable[..., Anvil]
 ) -> None:
     port = int(settings.BROKER_URL.rpartition(":")[2].partition("/")[0])
-    with pytest.raises(ProcessFailed):
+    with pytest.raises(ProcessFailedError):
         make_anvil(port=port)
 
 
 def test_spawned_process_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from tests.fixtures.processes import start_process;"
-        "print(start_process('sleeper', ['sleep', '600'], directory=Path(sys.argv[1])).pid, flush=True); time.sleep(600)"
+        "print(start_process('sleeper', ['sleep', '600'], directory=Path(sys.argv[1])).pid, flush=True);"
+        "time.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
     assert parent.stdout is not None
@@ -75,9 +76,9 @@ def test_child_process_sees_the_database_and_chain_of_the_test(
 def test_binaries_name_what_to_install_when_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(binaries, "_from_wheel", lambda module, program: None)
-    with pytest.raises(binaries.MissingProgram, match="apt-get install bubblewrap"):
+    with pytest.raises(binaries.MissingProgramError, match="apt-get install bubblewrap"):
         binaries.bubblewrap()
-    with pytest.raises(binaries.MissingProgram, match="redis-server"):
+    with pytest.raises(binaries.MissingProgramError, match="redis-server"):
         binaries.broker()
 
 

