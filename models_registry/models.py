@@ -1,0 +1,156 @@
+"""What a person uploaded, the releases made from it, and what the chain says was published."""
+
+import uuid
+
+from django.db import models
+
+from chain.fields import Uint256Field
+from chain.models import ChainEvent
+from weighhouse.core.cid import Cid, digest_parse, root_cid
+
+
+class Upload(models.Model):
+    """A draft: the files and the metadata of a release to come. Only its publisher sees it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    publisher = models.CharField(max_length=42)
+    name = models.CharField(max_length=80)
+    summary = models.CharField(max_length=280, blank=True)
+    task = models.CharField(max_length=60)
+    licence = models.CharField(max_length=200)
+    library = models.CharField(max_length=40)
+    dtype = models.CharField(max_length=20)
+    base_models = models.JSONField(default=list)
+    # On-chain id of the model that this is a new release of; null for a new model.
+    model_id = Uint256Field(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["publisher", "-created_at"], name="registry_upload_publisher")]
+
+    def __str__(self) -> str:
+        return f"upload {self.id}: {self.name}"
+
+
+class UploadedFile(models.Model):
+    """A file that was received whole. Its bytes lie in the upload's directory, named by their sha256."""
+
+    upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="files")
+    path = models.CharField(max_length=200)
+    size = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    received_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["upload", "path"], name="registry_file_path")]
+        ordering = ["path"]
+
+    def __str__(self) -> str:
+        return self.path
+
+
+class ReleaseState(models.TextChoices):
+    CHECKING = "checking", "being checked"
+    READY = "ready", "checked"
+    REFUSED = "refused", "refused"
+
+
+class Release(models.Model):
+    """One immutable version of a model, known to this site: uploaded here, or fetched because the chain named it.
+
+    `refusals` is a list of `{path, code, found, remedy}`. While the state is `checking`, `notice` says in a sentence
+    what the release waits for.
+    """
+
+    digest = models.CharField(max_length=66, unique=True)
+    state = models.CharField(max_length=10, choices=ReleaseState, default=ReleaseState.CHECKING)
+    notice = models.CharField(max_length=500, blank=True)
+    refusals = models.JSONField(default=list)
+
+    # From the manifest; empty until a release that was not uploaded here has been fetched.
+    publisher = models.CharField(max_length=42, blank=True)
+    name = models.CharField(max_length=80, blank=True)
+    summary = models.CharField(max_length=280, blank=True)
+    task = models.CharField(max_length=60, blank=True)
+    licence = models.CharField(max_length=200, blank=True)
+    manifest = models.JSONField(default=dict)
+    card = models.TextField(blank=True)
+    total_bytes = models.PositiveBigIntegerField(default=0)
+
+    upload = models.ForeignKey(Upload, on_delete=models.SET_NULL, null=True, related_name="releases")
+    # Which runtime tried the model, and when; empty until it did.
+    fingerprint = models.JSONField(default=dict)
+    attempts = models.PositiveIntegerField(default=0)
+    check_after = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    checked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["state", "check_after"], name="registry_release_due"),
+            models.Index(fields=["publisher"], name="registry_release_publisher"),
+        ]
+
+    def __str__(self) -> str:
+        return f"release {self.digest[:10]} of {self.name or 'an unfetched model'}"
+
+    @property
+    def root(self) -> Cid:
+        return root_cid(digest_parse(self.digest))
+
+    @property
+    def root_cid(self) -> str:
+        """The CID of the release's UnixFS directory, as text."""
+        return str(self.root)
+
+
+class Model(models.Model):
+    """A model's token, as `ModelPublished` announced it."""
+
+    model_id = Uint256Field(unique=True)
+    publisher = models.CharField(max_length=42)
+    event = models.ForeignKey(ChainEvent, on_delete=models.CASCADE, related_name="+")
+
+    def __str__(self) -> str:
+        return f"model {self.model_id}"
+
+
+class ModelOwner(models.Model):
+    """One transfer of a model's token, minting included. The owner is the newest row's."""
+
+    model_id = Uint256Field()
+    owner = models.CharField(max_length=42)
+    event = models.OneToOneField(ChainEvent, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["model_id", "-event"], name="registry_owner_newest"),
+            models.Index(fields=["owner"], name="registry_owner_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return f"model {self.model_id} owned by {self.owner}"
+
+
+class PublishedRelease(models.Model):
+    """A release that the chain announced. `publisher` owned the model at that moment.
+
+    `is_listable` says that the release was checked, is ready and names that publisher in its manifest: a digest that
+    somebody copied from another model's transaction names another address, and is never listed.
+    """
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="published")
+    number = models.PositiveBigIntegerField()
+    digest = models.CharField(max_length=66, db_index=True)
+    publisher = models.CharField(max_length=42)
+    release = models.ForeignKey(Release, on_delete=models.SET_NULL, null=True, related_name="published")
+    is_listable = models.BooleanField(default=False)
+    event = models.OneToOneField(ChainEvent, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "number"], name="registry_published_number")]
+        ordering = ["model", "-number"]
+
+    def __str__(self) -> str:
+        return f"release {self.number} of model {self.model_id}"

@@ -1,0 +1,260 @@
+"""Reading the registry. Nothing here writes or calls out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from models_registry.errors import (
+    CursorInvalidError,
+    ModelNotFoundError,
+    ReleaseNotFoundError,
+    UploadNotFoundError,
+)
+from models_registry.models import Model, ModelOwner, PublishedRelease, Release, Upload
+
+PAGE_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """One model as pages and the API show it.
+
+    `release` is the newest one that may be listed, None while the model is unchecked; then `name` is a placeholder and
+    `notice` says why. `number` is the listed release's number, `latest_number` the newest on chain, which may still be
+    unchecked. `publisher` published the model first; `owner` owns its token, and its income, now.
+    """
+
+    model_id: int
+    publisher: str
+    owner: str
+    name: str
+    summary: str
+    task: str
+    licence: str
+    is_listed: bool
+    notice: str
+    release: Release | None
+    number: int
+    latest_number: int
+    published_at: datetime
+
+    @property
+    def digest(self) -> str:
+        return self.release.digest if self.release else ""
+
+    @property
+    def root_cid(self) -> str:
+        return self.release.root_cid if self.release else ""
+
+    @property
+    def card(self) -> str:
+        """The model card, Markdown as the publisher wrote it: untrusted text."""
+        return self.release.card if self.release else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """Up to `limit` models, newest first. `next_cursor` goes into the next call's `after`; empty at the end."""
+
+    models: list[ModelSummary]
+    next_cursor: str
+
+
+def model_list(  # noqa: PLR0913 - keyword-only filters
+    *,
+    query: str = "",
+    task: str = "",
+    owner: str = "",
+    listed_only: bool = True,
+    limit: int = 24,
+    after: str = "",
+) -> ModelPage:
+    """Models, newest first. `query` searches name and summary of the listed release. Raises CursorInvalidError."""
+    rows = _models_filtered(query=query.strip(), task=task, listed_only=listed_only)
+    if owner:
+        rows = rows.filter(model_id__in=_owned_ids(owner))
+    if after:
+        rows = rows.filter(model_id__lt=_cursor_parse(after))
+    limit = max(1, min(limit, PAGE_LIMIT))
+    found = list(rows.select_related("event").order_by("-model_id")[: limit + 1])
+    page = found[:limit]
+    return ModelPage(_summaries(page), str(page[-1].model_id) if len(found) > limit else "")
+
+
+def model_get(model_id: int) -> ModelSummary:
+    """One model, listed or not. Raises ModelNotFoundError."""
+    rows = list(_models_by_id([model_id]))
+    if not rows:
+        raise ModelNotFoundError(f"There is no model {model_id} on this chain.", model_id=str(model_id))
+    return _summaries(rows)[0]
+
+
+def model_get_many(model_ids: Iterable[int]) -> dict[int, ModelSummary]:
+    """The models that exist among `model_ids`, by id, in four queries."""
+    return {summary.model_id: summary for summary in _summaries(list(_models_by_id(list(model_ids))))}
+
+
+def model_owner(model_id: int) -> str:
+    """Who owns the model's token by the indexed chain. Raises ModelNotFoundError."""
+    row = ModelOwner.objects.filter(model_id=model_id).order_by("-event").first()
+    if row is None:
+        raise ModelNotFoundError(f"There is no model {model_id} on this chain.", model_id=str(model_id))
+    return row.owner
+
+
+def model_ids_owned_by(address: str) -> list[int]:
+    """The models whose token the address owns, ascending."""
+    return sorted(_owned_ids(address))
+
+
+def release_latest(model_id: int) -> Release:
+    """The release that a caller who pins none runs: the newest that may be listed. Raises ReleaseNotFoundError."""
+    row = _listable().filter(model__model_id=model_id).order_by("-number").first()
+    if row is None or row.release is None:
+        raise ReleaseNotFoundError(
+            f"Model {model_id} has no checked release yet. Wait for the check to end, or look at the model's page.",
+            model_id=str(model_id),
+        )
+    return row.release
+
+
+def release_of_model(model_id: int, digest: str) -> Release:
+    """A pinned release: one of the model's that may be listed. Raises ReleaseNotFoundError."""
+    row = _listable().filter(model__model_id=model_id, digest=digest).first()
+    if row is None or row.release is None:
+        raise ReleaseNotFoundError(f"{digest[:80]} is not a checked release of model {model_id}.", digest=digest[:80])
+    return row.release
+
+
+def release_get(reference: str | int) -> Release:
+    """A release by its row id or by its digest, whatever its state. Raises ReleaseNotFoundError."""
+    text = str(reference)
+    rows = Release.objects.select_related("upload")
+    if text.isascii() and text.isdecimal() and len(text) <= 18:
+        row = rows.filter(pk=int(text)).first()
+    else:
+        row = rows.filter(digest=text).first()
+    if row is None:
+        raise ReleaseNotFoundError(f"There is no release {text[:80]!r} here.", release=text[:80])
+    return row
+
+
+def release_list_for_model(model_id: int) -> list[PublishedRelease]:
+    """Every release that the chain announced for the model, newest first, with `release` where it is known here."""
+    rows = PublishedRelease.objects.filter(model__model_id=model_id)
+    return list(rows.select_related("release", "event").order_by("-number"))
+
+
+def release_is_public(release: Release) -> bool:
+    """Whether anyone may see the release: it is published and may be listed."""
+    return PublishedRelease.objects.filter(release=release, is_listable=True).exists()
+
+
+def upload_list(publisher: str) -> list[Upload]:
+    """The publisher's uploads, newest first, with their files."""
+    return list(Upload.objects.filter(publisher=publisher).prefetch_related("files").order_by("-created_at")[:PAGE_LIMIT])
+
+
+def upload_get(*, publisher: str, upload_id: UUID | str) -> Upload:
+    """An upload of this publisher. Raises UploadNotFoundError, for others' uploads too."""
+    try:
+        return Upload.objects.get(pk=upload_id, publisher=publisher)
+    except (Upload.DoesNotExist, ValidationError):
+        raise UploadNotFoundError(
+            f"You have no upload {str(upload_id)[:40]}. List yours with GET /api/v1/uploads."
+        ) from None
+
+
+def release_list_for_publisher(publisher: str) -> list[Release]:
+    """The releases that were uploaded here by the address, newest first."""
+    return list(Release.objects.filter(publisher=publisher).order_by("-created_at")[:PAGE_LIMIT])
+
+
+def task_counts() -> dict[str, int]:
+    """How many listed models each task has."""
+    newest = _listable().filter(~Exists(_newer(_listable())))
+    counts: dict[str, int] = {}
+    for task in newest.values_list("release__task", flat=True):
+        counts[task] = counts.get(task, 0) + 1
+    return counts
+
+
+def _listable() -> QuerySet[PublishedRelease]:
+    return PublishedRelease.objects.filter(is_listable=True).select_related("release", "event")
+
+
+def _newer(rows: QuerySet[PublishedRelease]) -> QuerySet[PublishedRelease]:
+    return rows.filter(model=OuterRef("model"), number__gt=OuterRef("number"))
+
+
+def _models_filtered(*, query: str, task: str, listed_only: bool) -> QuerySet[Model]:
+    rows = Model.objects.all()
+    if not (query or task or listed_only):
+        return rows
+    # Only the release that a model shows may match, not an older one.
+    shown = _listable().filter(~Exists(_newer(_listable())))
+    if task:
+        shown = shown.filter(release__task=task)
+    if query:
+        shown = shown.filter(Q(release__name__icontains=query) | Q(release__summary__icontains=query))
+    return rows.filter(Exists(shown.filter(model=OuterRef("pk"))))
+
+
+def _models_by_id(model_ids: list[int]) -> QuerySet[Model]:
+    return Model.objects.filter(model_id__in=model_ids).select_related("event")
+
+
+def _owned_ids(address: str) -> list[int]:
+    # The rows that ever named the address, minus those that a newer transfer overtook.
+    newer = ModelOwner.objects.filter(model_id=OuterRef("model_id"), event__gt=OuterRef("event"))
+    return list(ModelOwner.objects.filter(~Exists(newer), owner=address).values_list("model_id", flat=True))
+
+
+def _cursor_parse(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 78) or int(cursor) >= 2**256:
+        raise CursorInvalidError("The cursor is not one that this site handed out. Start again without it.")
+    return int(cursor)
+
+
+def _summaries(models: list[Model]) -> list[ModelSummary]:
+    published: dict[int, list[PublishedRelease]] = {}
+    for row in PublishedRelease.objects.filter(model__in=models).select_related("release", "event").order_by("number"):
+        published.setdefault(row.model_id, []).append(row)
+    ids = [model.model_id for model in models]
+    owners = {row.model_id: row.owner for row in ModelOwner.objects.filter(model_id__in=ids).order_by("event")}
+    return [_summary(model, published.get(model.pk, []), owners.get(model.model_id, "")) for model in models]
+
+
+def _summary(model: Model, published: list[PublishedRelease], owner: str) -> ModelSummary:
+    shown = next((row for row in reversed(published) if row.is_listable), None)
+    release = shown.release if shown else None
+    fields: dict[str, Any] = {name: getattr(release, name, "") for name in ("summary", "task", "licence")}
+    return ModelSummary(
+        model_id=model.model_id,
+        publisher=model.publisher,
+        owner=owner or model.publisher,
+        name=release.name if release else f"Model {model.model_id}",
+        is_listed=release is not None,
+        notice="" if release else _notice(published),
+        release=release,
+        number=shown.number if shown else 0,
+        latest_number=published[-1].number if published else 0,
+        published_at=shown.event.block_time if shown else model.event.block_time,
+        **fields,
+    )
+
+
+def _notice(published: list[PublishedRelease]) -> str:
+    newest = published[-1] if published else None
+    if newest is None or newest.release is None:
+        return "This release is on chain, and its files have not been fetched and checked yet."
+    if newest.release.state == "refused":
+        return "This release was checked and refused."
+    if newest.release.state == "ready":
+        return "The manifest of this release names another publisher, so it is not listed."
+    return newest.release.notice or "This release is being checked."
