@@ -1,0 +1,47 @@
+"""Who may call a view of the API."""
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from marketplace.accounts.errors import ApiKeyScopeMissing
+from marketplace.accounts.models import ApiKey
+
+
+def scope_require(request: Request, view: APIView) -> None:
+    """Hold an API key to the view's `required_scope`.
+
+    A view that names no scope is for sessions only: a new endpoint is closed to keys until somebody
+    decides otherwise. Raises ApiKeyScopeMissing.
+    """
+    if not isinstance(request.auth, ApiKey):
+        return
+    scope: Any = getattr(view, "required_scope", None)
+    if scope is None:
+        raise ApiKeyScopeMissing("This call needs a signed-in session. API keys cannot make it.", required_scope=None)
+    if scope not in request.auth.scopes:
+        raise ApiKeyScopeMissing(
+            f"This call needs an API key with the scope `{scope}`. Create one under API keys.",
+            required_scope=scope,
+        )
+
+
+class IsAccount(BasePermission):
+    """A signed-in account, or an API key that has the view's `required_scope`."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if not (request.user and request.user.is_authenticated):
+            return False
+        scope_require(request, view)
+        return True
+
+
+class IsAccountOrReadOnly(BasePermission):
+    """Anybody may read; writing is as in `IsAccount`."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if request.method in ("GET", "HEAD", "OPTIONS"):
+            return True
+        return IsAccount().has_permission(request, view)
