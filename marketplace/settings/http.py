@@ -69,6 +69,7 @@ REST_FRAMEWORK = {
         "release": env.str("RATE_RELEASE", "30/min"),
         "job": env.str("RATE_JOB", "240/min"),
         "key": env.str("RATE_KEY", "20/min"),
+        "demo-wallet": env.str("RATE_DEMO_WALLET", "1200/min"),
     },
     "EXCEPTION_HANDLER": "marketplace.api_errors.problem_response",
 }

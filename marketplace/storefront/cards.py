@@ -1,0 +1,75 @@
+"""A model's card: a stranger's Markdown, rendered so that it can neither run, nor phone home, nor leave its box."""
+
+import html
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import nh3
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
+from markdown_it.utils import OptionsDict
+
+MAX_CHARS = 60_000
+_TAGS = {
+    *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "code", "em", "strong", "s", "del"),
+    *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "a", "sup", "sub"),
+}
+_ATTRIBUTES = {"a": {"href", "title"}, "ol": {"start"}, "th": {"align"}, "td": {"align"}}
+_SCHEMES = {"http", "https", "mailto", "ipfs"}
+
+
+def _is_absolute(_tag: str, name: str, value: str) -> str | None:
+    """nh3's attribute filter. A relative link would point into the site, with the publisher's words on it."""
+    if name != "href":
+        return value
+    try:
+        scheme = urlsplit(value).scheme
+    except ValueError:
+        return None
+    return value if scheme in _SCHEMES else None
+
+
+class _LinkedImages(RendererHTML):
+    """Images become links: showing one would tell its host who visits, or need a proxy."""
+
+    def image(self, tokens: list[Token], idx: int, options: OptionsDict, env: dict[str, object]) -> str:
+        source = str(tokens[idx].attrs.get("src", ""))
+        label = self.renderInlineAsText(tokens[idx].children or [], options, env) or "image"
+        text = html.escape(f"Image: {label}")
+        if not _is_absolute("a", "href", source):
+            return text
+        return f'<a href="{html.escape(source, quote=True)}">{text}</a>'
+
+
+def _parser() -> MarkdownIt:
+    # maxNesting bounds the recursion that a card of ten thousand brackets would cause.
+    parser = MarkdownIt("commonmark", {"html": False, "linkify": False, "maxNesting": 30}, renderer_cls=_LinkedImages)
+    return parser.enable(["table", "strikethrough"])
+
+
+def front_matter_strip(text: str) -> str:
+    """The card without the YAML block between `---` lines that hubs put at its top."""
+    if not text.startswith("---\n"):
+        return text
+    end = text.find("\n---", 4)
+    return text if end == -1 else text[end + 4 :].lstrip("-").lstrip("\n")
+
+
+@lru_cache(maxsize=256)
+def card_html(text: str) -> str:
+    """Safe HTML of a card. Text beyond 60,000 characters is cut, and says so."""
+    body = front_matter_strip(text.replace("\r\n", "\n"))
+    cut = body[:MAX_CHARS]
+    if len(body) > MAX_CHARS:
+        cut += "\n\n*The card goes on; the rest is in the release's README.md.*"
+    rendered = _parser().render(cut)
+    return nh3.clean(
+        rendered,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        attribute_filter=_is_absolute,
+        url_schemes=_SCHEMES,
+        link_rel="noopener noreferrer nofollow ugc",
+        strip_comments=True,
+    )

@@ -1,0 +1,113 @@
+"""Forms of the pages. They check form; services and contracts decide."""
+
+from typing import Any
+
+from django import forms
+
+from marketplace.accounts.models import KeyScope
+from models_registry.runtime.tasks import TASKS, Parameter, TaskSpec
+
+LIBRARIES = [("transformers", "transformers")]
+DTYPES = [("float32", "float32"), ("float16", "float16"), ("bfloat16", "bfloat16")]
+
+
+def task_choices() -> list[tuple[str, str]]:
+    return [(spec.name, f"{spec.title} ({spec.name})") for spec in TASKS.values()]
+
+
+class ApiKeyForm(forms.Form):
+    """A key's name, what it may do, and for how long."""
+
+    name = forms.CharField(max_length=80, help_text="To tell your keys apart, such as the name of the script.")
+    scopes = forms.MultipleChoiceField(choices=KeyScope.choices, widget=forms.CheckboxSelectMultiple, label="May")
+    days = forms.IntegerField(
+        min_value=1, max_value=3650, required=False, label="Expires after days", help_text="Empty: until revoked."
+    )
+
+
+class ModelSearchForm(forms.Form):
+    q = forms.CharField(max_length=200, required=False, label="Search")
+    task = forms.ChoiceField(required=False, label="Task")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].choices = [("", "All tasks"), *task_choices()]  # type: ignore[attr-defined]
+
+
+class ReleaseForm(forms.Form):
+    """What the manifest will say about an upload; the registry checks it."""
+
+    name = forms.CharField(max_length=80, help_text="As buyers will see it.")
+    summary = forms.CharField(max_length=280, required=False, help_text="One sentence: what it is for.")
+    task = forms.ChoiceField(help_text="What the model does with a text.")
+    licence = forms.CharField(
+        max_length=200, label="Licence of the weights", help_text="SPDX expression, such as Apache-2.0 or MIT."
+    )
+    library = forms.ChoiceField(choices=LIBRARIES)
+    dtype = forms.ChoiceField(choices=DTYPES, label="Data type of the weights")
+    model_id = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].choices = task_choices()  # type: ignore[attr-defined]
+
+
+def _parameter_field(parameter: Parameter) -> forms.Field:
+    """The form field of one parameter of a task. Values stay within the task's own schema."""
+    common: dict[str, Any] = {"help_text": parameter.description, "required": False}
+    initial = parameter.default
+    match parameter.kind:
+        case "boolean":
+            return forms.BooleanField(initial=initial, **common)
+        case "choice":
+            return forms.ChoiceField(choices=[(name, name) for name in parameter.choices], initial=initial, **common)
+        case "texts":
+            return forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), strip=False, initial="", **common)
+        case "integer":
+            return forms.IntegerField(initial=initial, **_bounds(parameter), **common)
+        case _:
+            widget = forms.NumberInput(attrs={"step": "any"})
+            return forms.FloatField(initial=initial, widget=widget, **_bounds(parameter), **common)
+
+
+def _bounds(parameter: Parameter) -> dict[str, Any]:
+    return {"min_value": parameter.minimum, "max_value": parameter.maximum}
+
+
+class RunForm(forms.Form):
+    """Inputs and parameters of a job, made from the task's own table."""
+
+    inputs = forms.CharField(widget=forms.Textarea(attrs={"rows": 4}), strip=False, label="Text")
+    each_line = forms.BooleanField(required=False, label="Each line is a text of its own")
+
+    def __init__(self, spec: TaskSpec, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.spec = spec
+        self.fields["inputs"].initial = "\n".join(spec.example.inputs)
+        for parameter in spec.parameters:
+            field = _parameter_field(parameter)
+            field.initial = spec.example.parameters.get(parameter.name, field.initial)
+            field.label = parameter.name.replace("_", " ").capitalize()
+            self.fields[parameter.name] = field
+
+    @property
+    def parameter_fields(self) -> list[forms.BoundField]:
+        return [self[parameter.name] for parameter in self.spec.parameters]
+
+    def inputs_value(self) -> list[str]:
+        """The texts as the API would get them. Browsers send line ends as CRLF."""
+        text = self.cleaned_data["inputs"].replace("\r\n", "\n")
+        if not self.cleaned_data["each_line"]:
+            return [text]
+        return [line for line in text.split("\n") if line.strip()]
+
+    def parameters_value(self) -> dict[str, Any]:
+        """The parameters that the form sets; an empty field leaves the default."""
+        chosen: dict[str, Any] = {}
+        for parameter in self.spec.parameters:
+            value = self.cleaned_data[parameter.name]
+            if parameter.kind == "texts":
+                value = [line for line in value.replace("\r\n", "\n").split("\n") if line]
+            if value is not None and value != "":
+                chosen[parameter.name] = value
+        return chosen

@@ -1,0 +1,102 @@
+"""How on-chain values read on a page."""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from marketplace.storefront import money
+from marketplace.storefront.cards import card_html
+from models_registry.runtime.tasks import TASKS
+
+register = template.Library()
+
+_UNITS = ((365 * 86_400, "year"), (30 * 86_400, "month"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_SIZES = ("B", "kB", "MB", "GB", "TB")
+
+
+@register.filter
+def short(text: str) -> str:
+    """The two ends of a hash, an address or a CID."""
+    return f"{text[:6]}…{text[-4:]}" if len(text) > 14 else text
+
+
+@register.simple_tag
+def hashed(text: str, label: str = "") -> SafeString:
+    """A long identifier: short on the page, whole in its title and in the clipboard."""
+    if not text:
+        return format_html('<span class="muted">{}</span>', "none")
+    return format_html(
+        '<span class="hash"><code title="{0}">{1}</code>'
+        '<button type="button" class="copy" data-copy="{0}" aria-label="Copy {2}">Copy</button></span>',
+        text,
+        short(text),
+        label or "it",
+    )
+
+
+@register.filter
+def amount(value: int, token: str) -> str:
+    """Money of a token, in its own unit and with its symbol."""
+    return money.amount_text(value, token)
+
+
+@register.filter
+def symbol(token: str) -> str:
+    return money.token_symbol(token)
+
+
+@register.filter
+def period(seconds: int) -> str:
+    """A plan's period in words; 0 is perpetual."""
+    if not seconds:
+        return "perpetual"
+    for size, name in _UNITS:
+        count, rest = divmod(seconds, size)
+        if count and not rest:
+            return f"{count} {name}" + ("s" if count > 1 else "")
+    return f"{seconds} seconds"
+
+
+@register.filter
+def task_title(name: str) -> str:
+    """A task's title, or its name where this site does not run it."""
+    return TASKS[name].title if name in TASKS else name
+
+
+@register.filter
+def size(count: int) -> str:
+    """Bytes in decimal units."""
+    value = float(count or 0)
+    for unit in _SIZES:
+        if value < 1000 or unit == _SIZES[-1]:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+@register.filter
+def moment(when: datetime | None) -> SafeString:
+    """A time in UTC, to the minute, machine-readable too."""
+    if when is None:
+        return format_html('<span class="muted">{}</span>', "never")
+    utc = when.astimezone(timezone.get_default_timezone())
+    return format_html('<time datetime="{}">{} UTC</time>', utc.isoformat(), utc.strftime("%-d %b %Y, %H:%M"))
+
+
+@register.filter
+def percent(value: float) -> str:
+    return f"{value * 100:.1f} %"
+
+
+@register.filter
+def card(text: str) -> SafeString:
+    return SafeString(card_html(text))
+
+
+@register.filter
+def lookup(mapping: dict[Any, Any], key: Any) -> Any:
+    return mapping.get(key)

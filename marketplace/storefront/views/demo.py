@@ -1,0 +1,56 @@
+"""The demo wallet's way to the development node. Nothing of this exists unless `DEMO_WALLET` is set."""
+
+import json
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, JsonResponse
+from django.views.decorators.http import require_POST
+
+from chain.demo_wallet import demo_wallet_request
+from chain.errors import DemoWalletRefused
+from chain.gateway.errors import Reverted
+from marketplace.storefront.throttle import throttled
+from weighhouse.core.errors import WeighhouseError
+
+MAX_BODY_BYTES = 64 * 1024
+INTERNAL = -32603
+REVERTED = 3
+
+
+@require_POST
+@throttled("demo-wallet")
+def demo_wallet(request: HttpRequest) -> JsonResponse:
+    """Answer one `{"method", "params"}` with `{"result"}` or `{"error": {"code", "message", "data"}}` (EIP-1193)."""
+    if not settings.DEMO_WALLET:
+        raise Http404("There is no demo wallet on this site.")
+    call = _call_parse(request)
+    if call is None:
+        return _error(-32600, "Expected a JSON object with a method and a list of params.")
+    try:
+        return JsonResponse({"result": demo_wallet_request(*call)})
+    except DemoWalletRefused as error:
+        return _error(error.rpc_code, error.message)
+    except Reverted as error:
+        return _error(REVERTED, error.message, error.data)
+    except WeighhouseError as error:
+        return _error(INTERNAL, error.message)
+
+
+def _call_parse(request: HttpRequest) -> tuple[str, list[object]] | None:
+    if int(request.META.get("CONTENT_LENGTH") or 0) > MAX_BODY_BYTES:
+        return None
+    try:
+        body = json.loads(request.body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(body, dict):
+        return None
+    method, params = body.get("method"), body.get("params", [])
+    if not isinstance(method, str) or not isinstance(params, list):
+        return None
+    return method, params
+
+
+def _error(code: int, message: str, data: object = None) -> JsonResponse:
+    # A refusal by the node is an answer, not a failure of this request.
+    return JsonResponse({"error": {"code": code, "message": message, "data": data}})

@@ -1,0 +1,6 @@
+// Pages on which a wallet signs something.
+import "./behaviours/sign-in.js";
+import "./behaviours/buy.js";
+import "./behaviours/publish-release.js";
+import "./behaviours/plans.js";
+import "./behaviours/withdraw.js";
