@@ -1,5 +1,7 @@
 """What faces the browser and the API's callers."""
 
+from pathlib import Path
+
 from csp.constants import NONE, SELF
 
 from marketplace.settings.base import BASE_DIR, DEMO
@@ -22,7 +24,7 @@ MIDDLEWARE = [
 ]
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "static" / "collected"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", str(BASE_DIR / "static" / "collected")))
 STATICFILES_DIRS = [BASE_DIR / "static" / "dist"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
