@@ -92,3 +92,25 @@ def _book_parse(path: Path, chain_id: int, stamp: tuple[int, int, int]) -> Addre
             message = f"{path.name}: the address of {name} is not a checksummed address."
             raise AddressBookInvalid(message, chain_id=chain_id)
     return book
+
+
+def journal_read(directory: Path, chain_id: int) -> dict[str, Any]:
+    """What an interrupted deployment had sent, empty where there was none."""
+    try:
+        content = json.loads(_journal_path(directory, chain_id).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def journal_write(directory: Path, chain_id: int, content: dict[str, Any] | None) -> None:
+    """Note what is about to be sent; `None` ends the journal."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if content is None:
+        _journal_path(directory, chain_id).unlink(missing_ok=True)
+    else:
+        json_write(_journal_path(directory, chain_id), content)
+
+
+def _journal_path(directory: Path, chain_id: int) -> Path:
+    return directory / f".{chain_id}.deploying.json"

@@ -1,7 +1,18 @@
+"""The chain's place among Django's apps."""
+
 from django.apps import AppConfig
+from django.conf import settings
+from weighhouse.core.faults import faults_arm
 
 
 class ChainConfig(AppConfig):
     name = "chain"
     label = "chain"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from chain import checks  # noqa: F401, PLC0415 - registers the checks, which need the apps to be loaded
+
+        # Outside demo mode chain.E004 refuses to start; a process that skips the checks stays unarmed all the same.
+        if settings.FAULTS and settings.DEMO and settings.CHAIN_ID in settings.DEVELOPMENT_CHAIN_IDS:
+            faults_arm(settings.FAULTS, directory=settings.FAULTS_DIR)

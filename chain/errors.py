@@ -38,6 +38,12 @@ class LeaseLost(WeighhouseError):
     retryable = True
 
 
+class HandlerFailed(WeighhouseError):
+    """An app's handler raised. The stream stands before the block until that is mended."""
+
+    code = "chain.handler_failed"
+
+
 class FinalityViolated(WeighhouseError):
     """The chain left a branch that it had called final: a broken node, or another chain with the same id."""
 
@@ -51,9 +57,37 @@ class DevelopmentOnly(WeighhouseError):
 
 
 class SignInMessageError(WeighhouseError):
-    """A sign-in message or its signature is not acceptable. `data["reason"]` is a short word."""
+    """The base of what can be wrong with a sign-in message or its signature."""
 
-    code = "chain.sign_in_refused"
+    code = "siwe.malformed"
+
+
+class SignInDomainDiffers(SignInMessageError):
+    """The message was made for another site."""
+
+    code = "siwe.domain_mismatch"
+
+
+class SignInChainDiffers(SignInMessageError):
+    """The wallet is on another chain."""
+
+    code = "siwe.chain_mismatch"
+
+
+class SignInNonceDiffers(SignInMessageError):
+    code = "siwe.nonce_mismatch"
+
+
+class SignInExpired(SignInMessageError):
+    """Older than five minutes, from the future, or outside the times that the message itself names."""
+
+    code = "siwe.expired"
+
+
+class SignInSignatureInvalid(SignInMessageError):
+    """The signature is not of this message by this address."""
+
+    code = "siwe.signature_invalid"
 
 
 class DemoWalletRefused(WeighhouseError):
@@ -64,3 +98,16 @@ class DemoWalletRefused(WeighhouseError):
     def __init__(self, message: str, *, rpc_code: int = 4200) -> None:
         super().__init__(message, rpc_code=rpc_code)
         self.rpc_code = rpc_code
+
+
+class TransactionTimeout(WeighhouseError):
+    """A transaction that was sent is in no block yet. It may still get there."""
+
+    code = "chain.transaction_timeout"
+    retryable = True
+
+
+class TransactionFailed(WeighhouseError):
+    """A transaction is in a block and failed there."""
+
+    code = "chain.transaction_failed"

@@ -8,7 +8,7 @@ from django.db import models
 UINT256_MAX = 2**256 - 1
 
 
-class Uint256Field(models.Field):
+class Uint256Field(models.Field):  # type: ignore[type-arg]
     """An unsigned integer of up to 256 bits, an `int` in Python.
 
     The column holds 64 lower-case hex digits: exact on every database, and text order is number order, so that

@@ -16,6 +16,8 @@ class Stream(models.Model):
     last_hash = models.CharField(max_length=66, blank=True)
     # Which contracts the rows came from; another deployment means other rows.
     contracts_hash = models.CharField(max_length=66, blank=True)
+    # Block 0 of the chain that was indexed: the id alone does not tell two development chains apart.
+    genesis_hash = models.CharField(max_length=66, blank=True)
 
     lease_owner = models.CharField(max_length=200, blank=True)
     lease_until = models.DateTimeField(null=True)

@@ -18,3 +18,8 @@ INDEX_POLL_INTERVAL_S = env.float("INDEX_POLL_INTERVAL_S", 0.5)
 # A wallet whose keys the development node holds. System checks refuse it outside demo mode
 # and outside development chains.
 DEMO_WALLET = env.bool("DEMO_WALLET", DEMO)
+
+# The private key with which `deploy_contracts` deploys, and the address that then administers the market (the
+# deployer's own without one). On development chains both default to the node's first account.
+DEPLOYER_KEY = env.str("DEPLOYER_KEY", "")
+CHAIN_ADMIN = env.str("CHAIN_ADMIN", "")

@@ -1,0 +1,280 @@
+"""One step of the indexer, and the loop around it. The same step serves live blocks, catching up and indexing again."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from threading import Event
+
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
+from weighhouse.core.errors import WeighhouseError
+from weighhouse.core.faults import fault_point
+
+from chain.abi import INDEXED_CONTRACTS
+from chain.address_book import AddressBook
+from chain.errors import FinalityViolated, LeaseLost
+from chain.gateway.errors import NodeUnavailable, RangeTooLarge
+from chain.gateway.protocol import ChainGateway, Header, Heads, RawLog
+from chain.indexer import store
+from chain.indexer.headers import fork_find, linked
+from chain.indexer.lease import LEASE_TIME, lease_release, lease_renew, lease_take, owner_identity
+from chain.indexer.ranges import RangeSize
+from chain.indexer.retry import wait_s
+from chain.indexer.scan import logs_scan
+from chain.models import Stream
+
+logger = logging.getLogger(__name__)
+
+# Blocks of the window that one round trip asks for: two requests each, within one batch of the gateway.
+WINDOW_BLOCKS = 16
+RENEW_AFTER = LEASE_TIME / 3
+REPORT_AFTER = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step did. `caught_up` is true where nothing was left to do, also because another indexer does it."""
+
+    first: int | None = None
+    last: int | None = None
+    events: int = 0
+    removed: int = 0
+    caught_up: bool = False
+    standby: bool = False
+
+
+@dataclass
+class Indexer:
+    """Keeps one chain's events in the database. Not shared between threads; `close` gives the lease back.
+
+    `development` allows it to start again by itself where the whole chain was replaced: development nodes are reset,
+    any other chain that does that is broken and a person has to look.
+    """
+
+    gateway: ChainGateway
+    book: AddressBook
+    development: bool = False
+    owner: str = field(default_factory=owner_identity)
+    _size: RangeSize = field(default_factory=RangeSize)
+    _token: int | None = None
+    _stream_id: int | None = None
+
+    def step(self) -> Step:
+        """Do one unit of work.
+
+        1. Hold the lease, or stand by.
+        2. Ask for the newest and the newest final block.
+        3. Start again if the contracts of the address book are not those that were indexed.
+        4. If an indexed block is no longer canonical, delete from the fork upward and end the step.
+        5. Take the next range of final blocks, or the next blocks of the window by their hashes, and append them.
+
+        Raises the gateway's errors, `FinalityViolated`, `HandlerFailed` and `DatabaseError`.
+        """
+        stream = self._lease_hold()
+        if stream is None:
+            return Step(caught_up=True, standby=True)
+        try:
+            return self._advance(stream)
+        except LeaseLost:
+            logger.info("Another indexer took over the lease; standing by.")
+            self._token = None
+            return Step(caught_up=True, standby=True)
+
+    def reset(self, *, force_lease: bool = False) -> int:
+        """Forget everything indexed; returns how many events went. `force_lease` pushes another indexer aside."""
+        stream = self._lease_hold(force=force_lease)
+        if stream is None:
+            raise LeaseLost("Another indexer holds the lease.")
+        return self._restart(stream)
+
+    def error_report(self, error: Exception) -> None:
+        if self._stream_id is not None and self._token is not None:
+            store.error_report(stream_id=self._stream_id, token=self._token, error=error)
+
+    def close(self) -> None:
+        """Let another indexer in at once. Safe to call twice."""
+        if self._stream_id is not None and self._token is not None:
+            lease_release(self._stream_id, self._token)
+            self._token = None
+
+    def _lease_hold(self, *, force: bool = False) -> Stream | None:
+        stream, _ = Stream.objects.get_or_create(
+            chain_id=self.book.chain_id, defaults={"next_block": self.book.deployed_at_block}
+        )
+        self._stream_id = stream.pk
+        if self._token is not None and self._token == stream.lease_token:
+            left = (stream.lease_until or timezone.now()) - timezone.now()
+            if left > LEASE_TIME - RENEW_AFTER or lease_renew(stream.pk, self._token):
+                return stream
+        self._token = lease_take(stream, self.owner, force=force)
+        if self._token is None:
+            return None
+        stream.refresh_from_db()
+        stream.lease_token = self._token
+        return stream
+
+    def _advance(self, stream: Stream) -> Step:
+        heads = self.gateway.heads()
+        if stream.contracts_hash != self.book.contracts_hash:
+            self._restart(stream)
+        if stream.last_block is None:
+            store.genesis_set(stream=stream, genesis_hash=self._header(0).hash)
+        elif not self._still_canonical(stream, heads):
+            return Step(removed=self._branch_undo(stream, heads))
+        if stream.next_block > heads.latest.number:
+            self._report(stream, heads)
+            return Step(caught_up=True)
+        if stream.next_block <= heads.finalized_number:
+            return self._range_append(stream, heads)
+        return self._window_append(stream, heads)
+
+    def _still_canonical(self, stream: Stream, heads: Heads) -> bool:
+        if stream.last_block is None or stream.last_hash == heads.latest.hash:
+            return True
+        (last,) = self.gateway.headers([stream.last_block])
+        return last is not None and last.hash == stream.last_hash
+
+    def _branch_undo(self, stream: Stream, heads: Heads) -> int:
+        """Delete what is no longer canonical; returns how many events that were.
+
+        A chain that was replaced as a whole shows at block 0, also while it is shorter than what was indexed.
+        """
+        if self._header(0).hash != stream.genesis_hash:
+            return self._replaced(stream, "The node serves another chain with the same id: block 0 differs.")
+        stored = store.stored_headers(stream.chain_id)
+        numbers = [header.number for header in stored]
+        fork = fork_find(stored, dict(zip(numbers, self.gateway.headers(numbers), strict=True)))
+        if fork is None:
+            return 0
+        if fork.ancestor is None:
+            return self._replaced(stream, f"Block {stored[0].number} was final and is no longer part of the chain.")
+        removed = store.blocks_remove(stream=stream, ancestor=fork.ancestor, heads=heads)
+        logger.warning("A re-org replaced the blocks above %d; it removed %d events.", fork.ancestor.number, removed)
+        return removed
+
+    def _replaced(self, stream: Stream, message: str) -> int:
+        if not self.development:
+            raise FinalityViolated(f"{message} Check the node, then run `manage.py reindex`.")
+        logger.warning("%s This is a development chain: indexing starts again.", message)
+        return self._restart(stream)
+
+    def _restart(self, stream: Stream) -> int:
+        return store.stream_reset(
+            stream=stream, first_block=self.book.deployed_at_block, contracts_hash=self.book.contracts_hash
+        )
+
+    def _range_append(self, stream: Stream, heads: Heads) -> Step:
+        first = stream.next_block
+        while True:
+            last = self._size.last_block(first, heads.finalized_number)
+            try:
+                logs = self.gateway.logs_in_range(list(self._contracts), first=first, last=last)
+                break
+            except RangeTooLarge as error:
+                if not self._size.shrink(last - first + 1):
+                    raise NodeUnavailable(
+                        f"The node refuses the logs of block {first} alone: {error.message}"
+                    ) from error
+        headers = self._headers_of(logs, last)
+        if stream.last_hash and first == last and headers[last].parent_hash != stream.last_hash:
+            raise NodeUnavailable(
+                f"Block {last} does not follow the block before it; the node may be changing branches."
+            )
+        scanned = logs_scan(logs, headers=headers, contracts=self._contracts)
+        store.blocks_append(stream=stream, last=headers[last], logs=scanned, heads=heads)
+        self._size.grow(len(logs))
+        fault_point("indexer.between_blocks")
+        return Step(first=first, last=last, events=len(logs))
+
+    def _headers_of(self, logs: list[RawLog], last: int) -> dict[int, Header]:
+        """The headers of all blocks with logs and of `last`, checked to be those that the logs name."""
+        numbers = sorted({log.block_number for log in logs} | {last})
+        found = dict(zip(numbers, self.gateway.headers(numbers), strict=True))
+        headers = {number: header for number, header in found.items() if header is not None}
+        for log in logs:
+            header = headers.get(log.block_number)
+            if header is None or header.hash != log.block_hash:
+                raise NodeUnavailable(f"The node's logs and headers disagree about block {log.block_number}.")
+        if last not in headers:
+            raise NodeUnavailable(f"The node has no header for block {last}, which it called final.")
+        return headers
+
+    def _window_append(self, stream: Stream, heads: Heads) -> Step:
+        first = stream.next_block
+        last = min(first + WINDOW_BLOCKS - 1, heads.latest.number)
+        headers = linked(stream.last_hash or None, self.gateway.headers(range(first, last + 1)))
+        logs = self.gateway.logs_by_hash(list(self._contracts), block_hashes=[header.hash for header in headers])
+        for header, of_block in zip(headers, logs, strict=True):
+            if any(log.block_number != header.number for log in of_block):
+                raise NodeUnavailable(f"The node's logs name another height than block {header.number}.")
+            scanned = logs_scan(of_block, headers={header.number: header}, contracts=self._contracts)
+            store.blocks_append(stream=stream, last=header, logs=scanned, heads=heads)
+            fault_point("indexer.between_blocks")
+        done = headers[-1].number if headers else None
+        return Step(first=first if headers else None, last=done, events=sum(map(len, logs)), caught_up=not headers)
+
+    def _report(self, stream: Stream, heads: Heads) -> None:
+        fresh = stream.seen_at is not None and timezone.now() - stream.seen_at < REPORT_AFTER
+        if not fresh or stream.error_code or stream.head_block != heads.latest.number:
+            store.heads_report(stream=stream, heads=heads)
+
+    def _header(self, number: int) -> Header:
+        (header,) = self.gateway.headers([number])
+        if header is None:
+            raise NodeUnavailable(f"The node has no block {number}.")
+        return header
+
+    @property
+    def _contracts(self) -> dict[str, str]:
+        """Lower-case addresses and names of the contracts whose events are kept."""
+        return {entry.address.lower(): name for name, entry in self.book.contracts.items() if name in INDEXED_CONTRACTS}
+
+
+def index_to_head(indexer: Indexer, *, limit: int = 1_000_000) -> int:
+    """Step until nothing is left to do; returns the number of events added. Raises what `Indexer.step` raises."""
+    events = 0
+    for _ in range(limit):
+        step = indexer.step()
+        events += step.events
+        if step.caught_up:
+            return events
+    raise NodeUnavailable("The chain grows faster than it can be indexed.")
+
+
+def index_forever(make: Callable[[], Indexer], *, stop: Event, poll_s: float) -> None:
+    """Step until `stop` is set, whatever happens to the node, the contracts or the database.
+
+    `make` builds the indexer, and builds it anew after an error: the address book may have been replaced. The lease is
+    given back after each error, since another machine may reach what this one does not.
+    """
+    indexer: Indexer | None = None
+    failures = 0
+    while not stop.is_set():
+        try:
+            indexer = indexer or make()
+            step = indexer.step()
+            failures = 0
+            pause = poll_s if step.caught_up else 0.0
+        except (WeighhouseError, DatabaseError) as error:
+            failures += 1
+            pause = wait_s(error, failures=failures, poll_s=poll_s)
+            _failure_tell(indexer, error, failures=failures, pause=pause)
+            indexer = None
+        stop.wait(pause)
+    if indexer is not None:
+        indexer.close()
+
+
+def _failure_tell(indexer: Indexer | None, error: Exception, *, failures: int, pause: float) -> None:
+    # A node that stays away for an hour is one line a minute at most, not seven thousand.
+    level = logging.WARNING if failures <= 3 or failures % 20 == 0 else logging.DEBUG
+    trace = error if isinstance(error, DatabaseError) or error.__cause__ is not None else None
+    logger.log(level, "Indexing stopped: %s. Trying again in %.1f s.", error, pause, exc_info=trace)
+    try:
+        close_old_connections()
+        if indexer is not None:
+            indexer.error_report(error)
+            indexer.close()
+    except DatabaseError:
+        logger.exception("The database does not take the report either.")

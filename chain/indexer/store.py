@@ -1,0 +1,158 @@
+"""The indexer's writes. Each is one transaction that begins by checking the lease's token on the stream's row.
+
+On PostgreSQL that first UPDATE locks the row until the commit; on SQLite transactions begin IMMEDIATE. So a holder that
+was replaced finds out before it wrote anything, and nobody can take over in the middle.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from weighhouse.core.errors import WeighhouseError
+from weighhouse.core.faults import fault_point
+
+from chain import handlers
+from chain.abi import checksum
+from chain.errors import HandlerFailed, LeaseLost
+from chain.gateway.protocol import Header, Heads
+from chain.indexer.scan import ScannedLog, args_json
+from chain.models import BlockHeader, ChainEvent, ParkedLog, Stream
+
+
+def blocks_append(*, stream: Stream, last: Header, logs: Sequence[ScannedLog], heads: Heads) -> None:
+    """Add the events up to and including block `last` and move the cursor behind it, all or nothing.
+
+    `stream` is updated to what was written. Raises `LeaseLost` and `HandlerFailed`.
+    """
+    with transaction.atomic():
+        _cursor_move(stream, next_block=last.number + 1, last=last, heads=heads)
+        for log in logs:
+            _log_store(stream.chain_id, log)
+        BlockHeader.objects.update_or_create(
+            chain_id=stream.chain_id,
+            number=last.number,
+            defaults={"hash": last.hash, "parent_hash": last.parent_hash, "timestamp": last.timestamp},
+        )
+        # The newest final header stays: it is where a search for a fork ends.
+        kept = min(heads.finalized_number, last.number)
+        BlockHeader.objects.filter(chain_id=stream.chain_id, number__lt=kept).delete()
+        fault_point("indexer.in_block")
+    _stream_refresh(stream)
+
+
+def blocks_remove(*, stream: Stream, ancestor: Header, heads: Heads) -> int:
+    """Delete everything above block `ancestor` and move the cursor behind it. Returns how many events went."""
+    with transaction.atomic():
+        _cursor_move(stream, next_block=ancestor.number + 1, last=ancestor, heads=heads)
+        removed = _rows_delete(stream.chain_id, above=ancestor.number)
+    _stream_refresh(stream)
+    return removed
+
+
+def stream_reset(*, stream: Stream, first_block: int, contracts_hash: str) -> int:
+    """Forget all that was indexed and start again at `first_block`. Returns how many events went."""
+    with transaction.atomic():
+        _stream_update(
+            stream,
+            next_block=first_block,
+            last_block=None,
+            last_hash="",
+            contracts_hash=contracts_hash,
+            genesis_hash="",
+        )
+        removed = _rows_delete(stream.chain_id, above=-1)
+    _stream_refresh(stream)
+    return removed
+
+
+def genesis_set(*, stream: Stream, genesis_hash: str) -> None:
+    """Remember which chain this is, before its first block is indexed."""
+    if stream.genesis_hash != genesis_hash:
+        _stream_update(stream, genesis_hash=genesis_hash)
+        _stream_refresh(stream)
+
+
+def heads_report(*, stream: Stream, heads: Heads) -> None:
+    """Say that the node answered and how far it is. Raises `LeaseLost`."""
+    _stream_update(stream, **_healthy(heads))
+    _stream_refresh(stream)
+
+
+def error_report(*, stream_id: int, token: int, error: Exception) -> None:
+    """Say what stopped the stream, for `chain_status`. Without effect where another indexer holds the lease."""
+    code, message = "internal", "The indexer failed; its log has the reason."
+    if isinstance(error, WeighhouseError):
+        code, message = error.code, error.message
+    Stream.objects.filter(pk=stream_id, lease_token=token).update(
+        error_code=code, error_message=message, error_at=timezone.now()
+    )
+
+
+def stored_headers(chain_id: int) -> list[Header]:
+    """The headers of the window, oldest first."""
+    rows = BlockHeader.objects.filter(chain_id=chain_id).order_by("number")
+    return [Header(row.number, row.hash, row.parent_hash, row.timestamp) for row in rows]
+
+
+def _cursor_move(stream: Stream, *, next_block: int, last: Header, heads: Heads) -> None:
+    _stream_update(stream, next_block=next_block, last_block=last.number, last_hash=last.hash, **_healthy(heads))
+
+
+def _stream_update(stream: Stream, **values: Any) -> None:
+    # The old cursor is part of the condition: a step that was computed from another state changes nothing.
+    current = Stream.objects.filter(
+        pk=stream.pk, lease_token=stream.lease_token, next_block=stream.next_block, last_hash=stream.last_hash
+    )
+    if current.update(**values) != 1:
+        raise LeaseLost("Another indexer took over; this one stands by.")
+
+
+def _healthy(heads: Heads) -> dict[str, Any]:
+    return {
+        "head_block": heads.latest.number,
+        "finalized_block": heads.finalized_number,
+        "seen_at": timezone.now(),
+        "error_code": "",
+        "error_message": "",
+    }
+
+
+def _stream_refresh(stream: Stream) -> None:
+    token = stream.lease_token
+    stream.refresh_from_db()
+    # If somebody took over since, the next write must still fail.
+    stream.lease_token = token
+
+
+def _rows_delete(chain_id: int, *, above: int) -> int:
+    events = ChainEvent.objects.filter(chain_id=chain_id, block_number__gt=above)
+    count = events.count()
+    events.delete()
+    ParkedLog.objects.filter(chain_id=chain_id, block_number__gt=above).delete()
+    BlockHeader.objects.filter(chain_id=chain_id, number__gt=above).delete()
+    return count
+
+
+def _log_store(chain_id: int, log: ScannedLog) -> None:
+    place: dict[str, Any] = {
+        "chain_id": chain_id,
+        "block_number": log.raw.block_number,
+        "block_hash": log.raw.block_hash,
+        "block_time": log.block_time,
+        "tx_hash": log.raw.tx_hash,
+        "tx_index": log.raw.tx_index,
+        "log_index": log.raw.log_index,
+        "address": checksum(log.raw.address),
+        "contract": log.contract,
+    }
+    if log.event is None:
+        ParkedLog.objects.create(**place, topics=list(log.raw.topics), data=log.raw.data, reason=log.reason)
+        return
+    row = ChainEvent.objects.create(**place, name=log.event.name, args=args_json(log.event.args))
+    try:
+        handlers.dispatch(log.event, row)
+    except Exception as error:
+        # Whatever it was, the block is not indexed, and the place is told.
+        where = f"{log.contract}.{log.event.name} in block {log.raw.block_number}, log {log.raw.log_index}"
+        raise HandlerFailed(f"A handler of {where} failed: {type(error).__name__}.", event=log.event.name) from error
