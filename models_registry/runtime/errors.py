@@ -5,7 +5,7 @@ from typing import ClassVar
 from weighhouse.core.errors import WeighhouseError
 
 
-class SandboxUnavailable(WeighhouseError):  # noqa: N818 - the name of the condition, fixed in docs/architecture.md
+class SandboxUnavailable(WeighhouseError):
     """This machine cannot isolate a model. The message names what to install or to allow."""
 
     code: ClassVar[str] = "sandbox.unavailable"

@@ -23,8 +23,9 @@ class SandboxConfig:
     `bwrap`, `setpriv` and `prlimit` are paths, or None to look on PATH. `cgroup_root` is a cgroup
     directory that was delegated to this process, or None to try its own. `allow_degraded` permits,
     in the demo, RLIMIT_AS and a watchdog in the place of a memory cgroup, and a kernel without
-    Landlock; either is named in every fingerprint. `interpreter` and `libraries` are what a runner
-    executes and imports; they are bound read-only at their own paths.
+    Landlock; either is named in every fingerprint. `interpreter`, `standard_library` and `libraries` are
+    what a runner executes and imports; they are bound read-only at their own paths. `cpu_seconds` is what
+    one runner may compute in its whole life.
     `devices` are device nodes handed to runners (an accelerator's), none by default.
     """
 
@@ -43,7 +44,7 @@ class SandboxConfig:
     first_uid: int = 1_878_000_000
     uid_count: int = 4096
     interpreter: Path = field(default_factory=lambda: Path(sys.executable).resolve())
-    interpreter_prefix: Path = field(default_factory=lambda: Path(sys.base_prefix).resolve())
+    standard_library: Path = field(default_factory=lambda: Path(sysconfig.get_path("stdlib")).resolve())
     libraries: tuple[Path, ...] = field(default_factory=library_paths)
     devices: tuple[Path, ...] = ()
 

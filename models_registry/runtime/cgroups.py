@@ -1,0 +1,228 @@
+"""Control groups, versions 1 and 2: the memory and process caps of one runner.
+
+Source: Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst of the kernel.
+"""
+
+import errno
+import itertools
+import logging
+import os
+import re
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_OWNER = re.compile(r"^weighhouse-(\d+)-(\d+)-(\d+)-\d+$")
+_sequence = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Group:
+    """One runner's group: a directory in each hierarchy (one in version 2)."""
+
+    version: int
+    memory: Path
+    pids: Path
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys((self.memory, self.pids)))
+
+    @property
+    def join_files(self) -> tuple[Path, ...]:
+        """Files into which a process writes its id to join."""
+        return tuple(directory / "cgroup.procs" for directory in self.directories)
+
+    def out_of_memory_kills(self) -> int:
+        """How many of the group's processes the kernel ended for memory."""
+        name = "memory.oom_control" if self.version == 1 else "memory.events"
+        for line in _read(self.memory / name).splitlines():
+            key, _, value = line.partition(" ")
+            if key == "oom_kill":
+                return int(value)
+        return 0
+
+    def memory_used(self) -> int:
+        """Bytes charged to the group, file pages that it brought in included."""
+        name = "memory.usage_in_bytes" if self.version == 1 else "memory.current"
+        return int(_read(self.memory / name) or 0)
+
+    def kill(self) -> None:
+        """End every process of the group."""
+        for join in self.join_files:
+            for pid in _read(join).split():
+                try:
+                    os.kill(int(pid), signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+
+    def remove(self, *, within_s: float = 2.0) -> None:
+        """End what is left and remove the directories; a group that stays busy is left to the next sweep."""
+        until = time.monotonic() + within_s
+        for directory in self.directories:
+            while not _removed(directory):
+                if time.monotonic() > until:
+                    logger.warning("control group %s is still busy", directory.name)
+                    break
+                self.kill()
+                time.sleep(0.005)
+
+
+@dataclass(frozen=True)
+class Cgroups:
+    """Where groups may be made. `version` is 1 or 2; `memory` and `pids` are parents (the same one in 2)."""
+
+    version: int
+    memory: Path
+    pids: Path
+
+    def create(self, *, memory_bytes: int, processes: int) -> Group:
+        """A new, empty group with both caps and no swap. Raises OSError."""
+        name = f"weighhouse-{_namespace()}-{os.getpid()}-{started_at(os.getpid())}-{next(_sequence)}"
+        group = Group(self.version, self.memory / name, self.pids / name)
+        try:
+            for directory in group.directories:
+                directory.mkdir()
+            _limit(group, memory_bytes, processes)
+        except OSError:
+            group.remove(within_s=0)
+            raise
+        return group
+
+    def sweep(self) -> None:
+        """Remove the empty groups of owners that no longer live."""
+        namespace = _namespace()
+        for parent in dict.fromkeys((self.memory, self.pids)):
+            for directory in parent.glob("weighhouse-*"):
+                owner = _OWNER.match(directory.name)
+                if owner is None or int(owner[1]) != namespace:
+                    continue
+                if started_at(int(owner[2])) != int(owner[3]):
+                    _removed(directory)
+
+
+def detect(delegated: Path | None = None) -> Cgroups | None:
+    """The first place where a group with both caps can be made, or None.
+
+    `delegated` is a path inside the hierarchy (`/weighhouse`); without it the process's own group is
+    tried, then its parent, then the root of the mount.
+    """
+    for candidate in _candidates(delegated):
+        try:
+            candidate.sweep()
+            candidate.create(memory_bytes=64 * 1024**2, processes=8).remove()
+        except OSError as error:
+            logger.debug("no control group below %s: %s", candidate.memory, error)
+            continue
+        return candidate
+    return None
+
+
+def started_at(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 where there is none. With the id, a unique name."""
+    text = _read(Path(f"/proc/{pid}/stat"))
+    return int(text.rpartition(")")[2].split()[19]) if text else 0
+
+
+def _namespace() -> int:
+    """Which process namespace the ids in a group's name belong to."""
+    return Path("/proc/self/ns/pid").stat().st_ino
+
+
+def _candidates(delegated: Path | None) -> list[Cgroups]:
+    own, mounts = _own_paths(), _mounts()
+    found: list[Cgroups] = []
+    if "memory" in mounts and "pids" in mounts:
+        pairs = [_inside(mounts[name], own.get(name, "/"), delegated) for name in ("memory", "pids")]
+        found += [Cgroups(1, memory, pids) for memory, pids in zip(*pairs, strict=True)]
+    if "" in mounts:
+        for directory in _inside(mounts[""], own.get("", "/"), delegated):
+            if "memory" in _read(directory / "cgroup.controllers").split():
+                _enable(directory)
+                found.append(Cgroups(2, directory, directory))
+    return found
+
+
+def _inside(mount: tuple[Path, str], own: str, delegated: Path | None) -> list[Path]:
+    point, root = mount
+    if delegated is not None:
+        return [point / str(delegated).lstrip("/")]
+    relative = own.removeprefix(root.rstrip("/")).lstrip("/")
+    here = point / relative
+    if not here.is_dir():
+        here = point
+    return [here, here.parent if here != point else point, point]
+
+
+def _own_paths() -> dict[str, str]:
+    """Controller (or "" for version 2) -> this process's group."""
+    paths = {}
+    for line in _read(Path("/proc/self/cgroup")).splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in controllers.split(","):
+            paths[controller] = path
+    return paths
+
+
+def _mounts() -> dict[str, tuple[Path, str]]:
+    """Controller (or "" for version 2) -> (mount point, which group is mounted there)."""
+    mounts: dict[str, tuple[Path, str]] = {}
+    for line in _read(Path("/proc/self/mountinfo")).splitlines():
+        head, _, tail = line.partition(" - ")
+        kind, _, options = tail.split(" ", 2)
+        root, point = head.split(" ")[3:5]
+        if kind == "cgroup2":
+            mounts[""] = (Path(point), root)
+        elif kind == "cgroup":
+            for option in options.split(","):
+                mounts[option.strip()] = (Path(point), root)
+    return mounts
+
+
+def _enable(directory: Path) -> None:
+    """Hand memory and pids to children; the kernel refuses where the group has processes of its own."""
+    control = directory / "cgroup.subtree_control"
+    if {"memory", "pids"} <= set(_read(control).split()):
+        return
+    try:
+        control.write_text("+memory +pids")
+    except OSError as error:
+        logger.debug("controllers stay off below %s: %s", directory, error)
+
+
+def _limit(group: Group, memory_bytes: int, processes: int) -> None:
+    if group.version == 1:
+        (group.memory / "memory.limit_in_bytes").write_text(str(memory_bytes))
+        with_swap = group.memory / "memory.memsw.limit_in_bytes"
+        if with_swap.exists():
+            with_swap.write_text(str(memory_bytes))
+        else:
+            (group.memory / "memory.swappiness").write_text("0")
+    else:
+        (group.memory / "memory.max").write_text(str(memory_bytes))
+        (group.memory / "memory.oom.group").write_text("1")
+        if (group.memory / "memory.swap.max").exists():
+            (group.memory / "memory.swap.max").write_text("0")
+    (group.pids / "pids.max").write_text(str(processes))
+
+
+def _removed(directory: Path) -> bool:
+    try:
+        directory.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno in (errno.EBUSY, errno.ENOTEMPTY):
+            return False
+        raise
+    return True
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""What runs inside the sandbox. Standard library, msgpack, torch and transformers: nothing of the server."""
