@@ -68,7 +68,9 @@ def _acknowledge(path: Path) -> None:
 def _point_parse(point: str) -> tuple[str, int]:
     name, _, count = point.partition(":")
     if not name or not all(part.isidentifier() for part in name.split(".")):
-        raise FaultPlanError(f"A fault point is written as dotted words, such as `indexer.between_blocks`; got {point!r}.")
+        raise FaultPlanError(
+            f"A fault point is written as dotted words, such as `indexer.between_blocks`; got {point!r}."
+        )
     if not count:
         return name, 1
     if not count.isdecimal() or int(count) < 1:
