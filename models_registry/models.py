@@ -3,10 +3,10 @@
 import uuid
 
 from django.db import models
+from weighhouse.core.cid import Cid, digest_parse, root_cid
 
 from chain.fields import Uint256Field
 from chain.models import ChainEvent
-from weighhouse.core.cid import Cid, digest_parse, root_cid
 
 
 class Upload(models.Model):

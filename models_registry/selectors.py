@@ -65,7 +65,7 @@ class ModelPage:
     next_cursor: str
 
 
-def model_list(  # noqa: PLR0913 - keyword-only filters
+def model_list(
     *,
     query: str = "",
     task: str = "",
@@ -157,7 +157,9 @@ def release_is_public(release: Release) -> bool:
 
 def upload_list(publisher: str) -> list[Upload]:
     """The publisher's uploads, newest first, with their files."""
-    return list(Upload.objects.filter(publisher=publisher).prefetch_related("files").order_by("-created_at")[:PAGE_LIMIT])
+    return list(
+        Upload.objects.filter(publisher=publisher).prefetch_related("files").order_by("-created_at")[:PAGE_LIMIT]
+    )
 
 
 def upload_get(*, publisher: str, upload_id: UUID | str) -> Upload:

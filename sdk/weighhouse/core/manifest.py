@@ -204,13 +204,23 @@ def _runtime(value: Any) -> Runtime:
 
 
 _FIELDS = (
-    "version publisher name summary task licence files base_models runtime input_schema encryption"
-).split()
+    "version",
+    "publisher",
+    "name",
+    "summary",
+    "task",
+    "licence",
+    "files",
+    "base_models",
+    "runtime",
+    "input_schema",
+    "encryption",
+)
 
 
 def manifest_from_json(value: Any) -> Manifest:
     """Build a Manifest from a JSON value, checking every field. Raises ManifestError."""
-    entry = _object(value, "manifest", tuple(_FIELDS))
+    entry = _object(value, "manifest", _FIELDS)
     if type(entry["version"]) is not int or entry["version"] != VERSION:
         raise ManifestError("version", f"expected {VERSION}, got {str(entry['version'])[:40]}.")
     if entry["encryption"] is not None:
@@ -221,7 +231,9 @@ def manifest_from_json(value: Any) -> Manifest:
         publisher=_match(entry["publisher"], "publisher", _ADDRESS, "an address: 0x and 40 hex digits"),
         name=_text(entry["name"], "name", low=1, high=80),
         summary=_text(entry["summary"], "summary", low=0, high=280),
-        task=_text(_match(entry["task"], "task", _TASK, "a pipeline task such as text-generation"), "task", low=1, high=60),
+        task=_text(
+            _match(entry["task"], "task", _TASK, "a pipeline task such as text-generation"), "task", low=1, high=60
+        ),
         licence=licence_check(entry["licence"]),
         files=_files(entry["files"]),
         base_models=_list(entry["base_models"], "base_models", 32, _digest),

@@ -29,7 +29,9 @@ class PathError(WeighhouseError):
 
 def _component_check(path: str, component: str) -> None:
     if component in {"", ".", ".."}:
-        raise PathError(path, "has an empty, '.' or '..' component", "Use plain relative paths such as model.safetensors.")
+        raise PathError(
+            path, "has an empty, '.' or '..' component", "Use plain relative paths such as model.safetensors."
+        )
     if component.startswith("."):
         raise PathError(path, "names a hidden file", "Leave hidden files out, or rename them.")
     if not _COMPONENT.fullmatch(component):
