@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @notice The cheatcodes that the tests use; forge implements them at a fixed address.
+interface Vm {
+    function prank(address sender) external;
+    function startPrank(address sender) external;
+    function stopPrank() external;
+    function deal(address account, uint256 balance) external;
+    function warp(uint256 timestamp) external;
+    function chainId(uint256 id) external;
+    function assume(bool condition) external pure;
+    function expectRevert(bytes calldata data) external;
+    function expectRevert(bytes4 selector) external;
+    function expectEmit(address emitter) external;
+    function expectCall(address callee, bytes calldata data, uint64 count) external;
+    function snapshotGasLastCall(string calldata name) external returns (uint256 gasUsed);
+    function store(address target, bytes32 slot, bytes32 value) external;
+    function assertTrue(bool condition, string calldata what) external pure;
+    function assertFalse(bool condition, string calldata what) external pure;
+    function assertEq(uint256 left, uint256 right, string calldata what) external pure;
+    function assertEq(address left, address right, string calldata what) external pure;
+    function assertEq(bytes32 left, bytes32 right, string calldata what) external pure;
+    function assertEq(string calldata left, string calldata right, string calldata what) external pure;
+    function assertGe(uint256 left, uint256 right, string calldata what) external pure;
+    function assertLe(uint256 left, uint256 right, string calldata what) external pure;
+}
+
+/// @notice What forge looks for in a test contract, in place of forge-std.
+abstract contract TestBase {
+    struct FuzzSelector {
+        address addr;
+        bytes4[] selectors;
+    }
+
+    Vm internal constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
+
+    /// forge calls these two before an invariant run.
+    address[] private _targets;
+    FuzzSelector[] private _selectors;
+
+    function targetContracts() public view returns (address[] memory) {
+        return _targets;
+    }
+
+    function targetSelectors() public view returns (FuzzSelector[] memory) {
+        return _selectors;
+    }
+
+    function target(address handler, bytes4[] memory selectors) internal {
+        _targets.push(handler);
+        _selectors.push(FuzzSelector(handler, selectors));
+    }
+
+    function actor(string memory name) internal pure returns (address) {
+        return address(uint160(uint256(keccak256(bytes(name)))));
+    }
+
+    /// Maps any `x` onto low..high, both included.
+    function bound(uint256 x, uint256 low, uint256 high) internal pure returns (uint256) {
+        return low + (high - low == type(uint256).max ? x : x % (high - low + 1));
+    }
+}

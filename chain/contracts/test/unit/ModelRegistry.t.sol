@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ModelRegistry} from "../../src/ModelRegistry.sol";
+import {NoValueERC721} from "../../src/NoValueERC721.sol";
+import {IModelRegistry} from "../../src/interfaces/IModelRegistry.sol";
+import {ERC721} from "solady/tokens/ERC721.sol";
+import {TestBase} from "../helpers/TestBase.sol";
+
+contract ModelRegistryTest is TestBase {
+    ModelRegistry internal registry;
+    address internal publisher = actor("publisher");
+    address internal outsider = actor("outsider");
+    bytes32 internal constant FIRST = keccak256("first");
+    bytes32 internal constant SECOND = keccak256("second");
+
+    function setUp() public {
+        registry = new ModelRegistry();
+    }
+
+    function publish() internal returns (uint256 modelId) {
+        vm.prank(publisher);
+        return registry.publish(FIRST);
+    }
+
+    function test_Publish_MintsTheModelToTheCaller() public {
+        uint256 modelId = publish();
+
+        vm.assertEq(modelId, 1, "ids count from 1");
+        vm.assertEq(registry.ownerOf(1), publisher, "owner");
+        vm.assertEq(registry.latestDigest(1), FIRST, "digest");
+        vm.assertEq(registry.releaseCount(1), 1, "releases");
+        vm.assertEq(registry.modelCount(), 1, "models");
+    }
+
+    function test_Publish_EmitsTheModelThenTheReleaseThenTheTransfer() public {
+        vm.expectEmit(address(registry));
+        emit IModelRegistry.ModelPublished(1, publisher, FIRST);
+        vm.expectEmit(address(registry));
+        emit IModelRegistry.ReleasePublished(1, 1, FIRST);
+        vm.expectEmit(address(registry));
+        emit ERC721.Transfer(address(0), publisher, 1);
+        publish();
+    }
+
+    function test_Publish_TakesADigestThatIsPublishedAlready() public {
+        publish();
+        vm.prank(outsider);
+        uint256 copy = registry.publish(FIRST);
+
+        vm.assertEq(copy, 2, "id");
+        vm.assertEq(registry.ownerOf(1), publisher, "the first stays with its publisher");
+    }
+
+    function test_Publish_RevertsWhenTheDigestIsZero() public {
+        vm.expectRevert(IModelRegistry.DigestZero.selector);
+        registry.publish(0);
+    }
+
+    function test_Release_AppendsAndAnnounces() public {
+        publish();
+        vm.expectEmit(address(registry));
+        emit IModelRegistry.ReleasePublished(1, 2, SECOND);
+        vm.expectEmit(address(registry));
+        emit ModelRegistry.MetadataUpdate(1);
+        vm.prank(publisher);
+        registry.release(1, SECOND);
+
+        vm.assertEq(registry.latestDigest(1), SECOND, "digest");
+        vm.assertEq(registry.releaseCount(1), 2, "releases");
+        vm.assertEq(registry.ownerOf(1), publisher, "the owner beside the counter stays");
+    }
+
+    function test_Release_RevertsWhenTheCallerIsNotTheOwner() public {
+        publish();
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.NotModelOwner.selector, 1, outsider));
+        vm.prank(outsider);
+        registry.release(1, SECOND);
+    }
+
+    function test_Release_RevertsWhenTheCallerIsOnlyApproved() public {
+        publish();
+        vm.startPrank(publisher);
+        registry.approve(outsider, 1);
+        registry.setApprovalForAll(outsider, true);
+        vm.stopPrank();
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.NotModelOwner.selector, 1, outsider));
+        vm.prank(outsider);
+        registry.release(1, SECOND);
+    }
+
+    function test_Release_RevertsWhenTheModelIsUnknown() public {
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.NotModelOwner.selector, 7, publisher));
+        vm.prank(publisher);
+        registry.release(7, SECOND);
+    }
+
+    function test_Release_RevertsWhenTheDigestIsZero() public {
+        publish();
+        vm.expectRevert(IModelRegistry.DigestZero.selector);
+        vm.prank(publisher);
+        registry.release(1, 0);
+    }
+
+    function test_Release_FollowsTheTokenToItsNewOwner() public {
+        publish();
+        vm.startPrank(publisher);
+        registry.release(1, SECOND);
+        registry.transferFrom(publisher, outsider, 1);
+        vm.stopPrank();
+        vm.assertEq(registry.releaseCount(1), 2, "the counter survives a transfer");
+        vm.prank(outsider);
+        registry.release(1, FIRST);
+        vm.assertEq(registry.releaseCount(1), 3, "releases");
+
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.NotModelOwner.selector, 1, publisher));
+        vm.prank(publisher);
+        registry.release(1, SECOND);
+    }
+
+    function test_LatestDigest_RevertsWhenTheModelIsUnknown() public {
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelUnknown.selector, 1));
+        registry.latestDigest(1);
+    }
+
+    function test_ReleaseCount_RevertsWhenTheModelIsUnknown() public {
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelUnknown.selector, 1));
+        registry.releaseCount(1);
+    }
+
+    function test_TokenURI_RevertsWhenTheModelIsUnknown() public {
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelUnknown.selector, 1));
+        registry.tokenURI(1);
+    }
+
+    function test_TokenURI_SpellsTheRootCidOfTheNewestRelease() public {
+        publish();
+        // Digest and CID of a UnixFS tree on which two independent implementations agree.
+        vm.prank(publisher);
+        registry.release(1, 0x1989207888f5ee0e1448788d1d6df7184dd52b537e2aaf861b99c7d616ea4559);
+        vm.assertEq(
+            registry.tokenURI(1),
+            "ipfs://bafybeiazreqhrchv5yhbisdyruow35yyjxkswu36fkxymg4zy7lbn2sfle/manifest.json",
+            "uri"
+        );
+    }
+
+    function test_TokenURI_SpellsTheExtremesOfADigest() public {
+        vm.startPrank(publisher);
+        registry.publish(bytes32(uint256(1)));
+        registry.publish(bytes32(type(uint256).max));
+        vm.assertEq(registry.tokenURI(1), "ipfs://bafybeiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaae/manifest.json", "1");
+        vm.assertEq(registry.tokenURI(2), "ipfs://bafybeih777777777777777777777777777777777777777777777777774/manifest.json", "max");
+    }
+
+    function test_Approve_RevertsWhenACoinIsSentAlong() public {
+        publish();
+        vm.deal(publisher, 1);
+        vm.expectRevert(abi.encodeWithSelector(NoValueERC721.ValueNotTaken.selector, 1));
+        vm.prank(publisher);
+        registry.approve{value: 1}(outsider, 1);
+    }
+
+    function test_Transfer_RevertsWhenACoinIsSentAlong() public {
+        publish();
+        vm.deal(publisher, 2);
+        bytes memory refusal = abi.encodeWithSelector(NoValueERC721.ValueNotTaken.selector, 2);
+        vm.startPrank(publisher);
+        vm.expectRevert(refusal);
+        registry.transferFrom{value: 2}(publisher, outsider, 1);
+        vm.expectRevert(refusal);
+        registry.safeTransferFrom{value: 2}(publisher, outsider, 1);
+        vm.expectRevert(refusal);
+        registry.safeTransferFrom{value: 2}(publisher, outsider, 1, "");
+    }
+
+    function test_SupportsInterface_KnowsItsStandards() public view {
+        vm.assertTrue(registry.supportsInterface(0x01ffc9a7), "ERC-165");
+        vm.assertTrue(registry.supportsInterface(0x80ac58cd), "ERC-721");
+        vm.assertTrue(registry.supportsInterface(0x5b5e139f), "ERC-721 metadata");
+        vm.assertTrue(registry.supportsInterface(0x49064906), "ERC-4906");
+        vm.assertFalse(registry.supportsInterface(0xffffffff), "nothing else");
+    }
+
+    function testFuzz_Publish_CountsIdsAndKeepsEachOwner(address[8] memory owners, bytes32 digest) public {
+        vm.assume(digest != 0);
+        for (uint256 i = 0; i < owners.length; ++i) {
+            vm.assume(owners[i] != address(0) && owners[i] != address(vm));
+            vm.prank(owners[i]);
+            vm.assertEq(registry.publish(digest), i + 1, "id");
+        }
+        for (uint256 i = 0; i < owners.length; ++i) {
+            vm.assertEq(registry.ownerOf(i + 1), owners[i], "owner");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""Build, check and test the contracts. Needs Node and `npm ci`; nothing here uses the network.
+
+build    compile and write chain/contracts/abi/*.json
+check    compile and fail when the committed artefacts differ
+test     run the forge tests; further arguments go to `forge test`
+gas      compare the gas snapshot with the code; `--write` takes a new one
+mutants  break the contracts one patch at a time and show which tests notice
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from tools import contract_mutants  # noqa: E402  (the script may be started from any directory)
+
+ROOT = REPOSITORY / "chain" / "contracts"
+ARTEFACTS = ROOT / "abi"
+CONTRACTS = ("ModelRegistry", "LicenceMarket", "TestUSD")
+FORGE = REPOSITORY / "node_modules" / ".bin" / "forge"
+SOLC = REPOSITORY / "tools" / "solc"
+IMPORT = re.compile(r'^\s*import\s+(?:[^"\';]*\sfrom\s+)?["\']([^"\']+)["\']\s*;', re.MULTILINE)
+
+
+class ToolError(Exception):
+    """Something a person has to mend; the message says what."""
+
+
+def sources_collect(entries: list[str], remappings: dict[str, str]) -> dict[str, str]:
+    """Return {source unit name: text} of `entries` (paths below ROOT) and everything that they import."""
+    sources: dict[str, str] = {}
+    wanted = list(entries)
+    while wanted:
+        name = wanted.pop()
+        if name in sources:
+            continue
+        file = ROOT / name
+        for prefix, target in remappings.items():
+            if name.startswith(prefix):
+                file = ROOT / target / name.removeprefix(prefix)
+        if not file.is_file():
+            raise ToolError(f"{name} is imported but not found at {file}. Run `npm ci`.")
+        sources[name] = file.read_text(encoding="utf-8")
+        for imported in IMPORT.findall(sources[name]):
+            relative = imported.startswith(".")
+            wanted.append(os.path.normpath(Path(name).parent / imported) if relative else imported)
+    return sources
+
+
+def solc_run(request: dict[str, Any]) -> dict[str, Any]:
+    """Compile a standard-JSON request. Raises ToolError on an error, and on a warning about our own sources."""
+    node_require()
+    run = subprocess.run(
+        [str(SOLC), "--standard-json"], input=json.dumps(request), capture_output=True, text=True, check=False
+    )
+    if run.returncode != 0:
+        raise ToolError(f"tools/solc failed:\n{run.stderr}")
+    answer: dict[str, Any] = json.loads(run.stdout)
+    diagnostics = [
+        item["formattedMessage"]
+        for item in answer.get("errors", [])
+        if item["severity"] == "error" or item.get("sourceLocation", {}).get("file", "").startswith("src/")
+    ]
+    if diagnostics:
+        raise ToolError("The contracts do not compile without warnings:\n" + "\n".join(diagnostics))
+    return answer
+
+
+def artefacts_compile() -> dict[str, str]:
+    """Return {contract name: text of its artefact}, compiled with the settings of foundry.toml."""
+    profile = tomllib.loads((ROOT / "foundry.toml").read_text(encoding="utf-8"))["profile"]["default"]
+    remappings = dict(line.split("=", 1) for line in profile["remappings"])
+    entries = [f"src/{name}.sol" for name in CONTRACTS]
+    sources = sources_collect(entries, remappings)
+    answer = solc_run(
+        {
+            "language": "Solidity",
+            "sources": {name: {"content": text} for name, text in sorted(sources.items())},
+            "settings": {
+                "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
+                "evmVersion": profile["evm_version"],
+                "metadata": {"bytecodeHash": profile["bytecode_hash"], "appendCBOR": profile["cbor_metadata"]},
+                "outputSelection": {
+                    name: {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]} for name in entries
+                },
+            },
+        }
+    )
+    return {name: artefact_text(name, answer["contracts"][f"src/{name}.sol"][name]) for name in CONTRACTS}
+
+
+def artefact_text(name: str, output: dict[str, Any]) -> str:
+    artefact = {
+        "contractName": name,
+        "abi": output["abi"],
+        "bytecode": "0x" + output["evm"]["bytecode"]["object"],
+        "deployedBytecode": "0x" + output["evm"]["deployedBytecode"]["object"],
+    }
+    return json.dumps(artefact, indent=1) + "\n"
+
+
+def node_require() -> None:
+    if not (REPOSITORY / "node_modules" / "solc").is_dir():
+        raise ToolError("The contract tool chain is not installed. Run `npm ci` (Node 20 or newer).")
+
+
+def forge_run(arguments: list[str]) -> int:
+    """Run forge on the project and return its exit status."""
+    node_require()
+    return subprocess.run([str(FORGE), *arguments], cwd=ROOT, check=False).returncode
+
+
+def command_build() -> int:
+    ARTEFACTS.mkdir(exist_ok=True)
+    for name, text in artefacts_compile().items():
+        file_replace(ARTEFACTS / f"{name}.json", text)
+        print(f"wrote chain/contracts/abi/{name}.json")
+    return 0
+
+
+def file_replace(path: Path, text: str) -> None:
+    """Write `path` in one step, so that a reader never sees half of it."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as temporary:
+        temporary.write(text)
+    Path(temporary.name).chmod(0o644)
+    Path(temporary.name).replace(path)
+
+
+def command_check() -> int:
+    stale = []
+    for name, text in artefacts_compile().items():
+        path = ARTEFACTS / f"{name}.json"
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            stale.append(f"chain/contracts/abi/{name}.json")
+    if stale:
+        raise ToolError(
+            f"Stale: {', '.join(stale)}. The contracts in chain/contracts/src compile to something else. "
+            "Run `tools/contracts.py build` and commit the result."
+        )
+    print(f"the artefacts of {', '.join(CONTRACTS)} equal the sources")
+    return 0
+
+
+def command_gas(*, write: bool) -> int:
+    """Compare what each call of GasTest costs with chain/contracts/snapshots/GasTest.json, or write that file."""
+    mode = ["--gas-snapshot-emit", "true"] if write else ["--gas-snapshot-check", "true"]
+    return forge_run(["test", "--match-contract", "GasTest", "--isolate", *mode])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build")
+    commands.add_parser("check")
+    commands.add_parser("test")
+    commands.add_parser("gas").add_argument("--write", action="store_true")
+    mutants = commands.add_parser("mutants")
+    mutants.add_argument("names", nargs="*", help="only these patches, by file name without .patch")
+    known, rest = parser.parse_known_args()
+    if rest and known.command != "test":
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    try:
+        if known.command == "build":
+            return command_build()
+        if known.command == "check":
+            return command_check()
+        if known.command == "test":
+            return forge_run(["test", *rest])
+        if known.command == "gas":
+            return command_gas(write=known.write)
+        node_require()
+        return contract_mutants.run(root=ROOT, repository=REPOSITORY, forge=FORGE, names=known.names)
+    except ToolError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
