@@ -8,6 +8,7 @@ from django.core.cache import cache
 
 pytest_plugins = [
     "tests.fixtures.processes",
+    "tests.fixtures.stack",
     "tests.fixtures.contracts",
     "tests.fixtures.weights",
     "tests.fixtures.people",

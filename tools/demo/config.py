@@ -103,7 +103,9 @@ def config_load(var: Path) -> DemoConfig:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     kept_ports = _read(directory / "ports.json")
     kept_secrets = _read(directory / "secrets.json")
-    chosen = {name: ports.free_port(preferred=kept_ports.get(name, usual)) for name, usual in PREFERRED_PORTS.items()}
+    # The usual ports are for the usual site: several started at once elsewhere would race for them.
+    usual = PREFERRED_PORTS if var == binaries.ROOT / "var" else dict.fromkeys(PREFERRED_PORTS)
+    chosen = {name: ports.free_port(preferred=kept_ports.get(name, port)) for name, port in usual.items()}
     kept_secrets.setdefault("secret_key", secrets.token_urlsafe(50))
     kept_secrets.setdefault("payload_key", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
     kept_secrets.setdefault("broker_password", secrets.token_urlsafe(24))
