@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 _OWNER = re.compile(r"^weighhouse-(\d+)-(\d+)-(\d+)-\d+$")
 _sequence = itertools.count(1)
+_FOREIGN_AGE_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,13 @@ class Cgroups:
         for parent in dict.fromkeys((self.memory, self.pids)):
             for directory in parent.glob("weighhouse-*"):
                 owner = _OWNER.match(directory.name)
-                if owner is None or int(owner[1]) != namespace:
+                if owner is None:
                     continue
-                if started_at(int(owner[2])) != int(owner[3]):
+                # An owner in another process namespace (a former container) cannot be looked up: its groups go
+                # when they are old. A group with processes stays in any case; the kernel sees to that.
+                is_ours = int(owner[1]) == namespace
+                is_stale = started_at(int(owner[2])) != int(owner[3]) if is_ours else _age_s(directory) > _FOREIGN_AGE_S
+                if is_stale:
                     _removed(directory)
 
 
@@ -125,6 +130,13 @@ def started_at(pid: int) -> int:
     """When a process started, in clock ticks since boot; 0 where there is none. With the id, a unique name."""
     text = _read(Path(f"/proc/{pid}/stat"))
     return int(text.rpartition(")")[2].split()[19]) if text else 0
+
+
+def _age_s(directory: Path) -> float:
+    try:
+        return time.time() - directory.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _namespace() -> int:

@@ -41,6 +41,24 @@ _JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 125; shift; done; shift
 _OPEN_FILES = 512
 _HEADROOM_BYTES = 1024**3  # address space of libraries that is mapped and never touched
 
+_VARIABLES = {
+    "PATH": "/nowhere",
+    "HOME": "/tmp",  # noqa: S108 - inside the sandbox
+    "TMPDIR": "/tmp",  # noqa: S108
+    "USER": "runner",
+    "LOGNAME": "runner",
+    "LC_ALL": "C.UTF-8",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+    # A pool of threads that an import starts would escape Landlock, which binds one thread.
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
+# Every variable of a runner; bwrap adds PWD.
+VARIABLES = frozenset({*_VARIABLES, "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PWD"})
+
 Command = list[str]
 
 
@@ -81,8 +99,10 @@ class Process:
         group: cgroups.Group | None,
         identity: identities.Identity | None,
         watchdog: Watchdog | None,
+        inner_descriptor: int,
     ) -> None:
         self.channel, self.log, self.identity = channel, log, identity
+        self.inner_descriptor = inner_descriptor
         self._popen, self._group, self._watchdog = popen, group, watchdog
         self._oom_kills = 0
         self._closing = threading.Lock()
@@ -224,6 +244,7 @@ class _Parts:
 def _start(plan: Plan, launcher: Launcher, parts: _Parts) -> Process:
     ours, theirs = socket.socketpair()
     log_read, log_write = os.pipe2(os.O_CLOEXEC)
+    inner_descriptor = theirs.fileno()
     filter_fd = _in_memory(seccomp.start_filter())
     command = [
         *_join(parts.group),
@@ -235,7 +256,7 @@ def _start(plan: Plan, launcher: Launcher, parts: _Parts) -> Process:
         "--",
         *_drop_to_user(plan, parts.identity),
         *_limits(plan, parts.group),
-        *_payload(plan.config, parts.entry, theirs.fileno()),
+        *_payload(plan.config, parts.entry, inner_descriptor),
         *parts.seen,
     ]
     try:
@@ -267,6 +288,7 @@ def _start(plan: Plan, launcher: Launcher, parts: _Parts) -> Process:
         group=parts.group,
         identity=parts.identity,
         watchdog=watchdog,
+        inner_descriptor=inner_descriptor,
     )
 
 
@@ -286,24 +308,7 @@ def _namespaces(plan: Plan) -> Command:
 
 
 def _environment(config: SandboxConfig) -> Command:
-    threads = str(config.threads)
-    variables = {
-        "PATH": "/nowhere",
-        "HOME": "/tmp",  # noqa: S108 - inside the sandbox
-        "TMPDIR": "/tmp",  # noqa: S108
-        "USER": "runner",
-        "LOGNAME": "runner",
-        "LC_ALL": "C.UTF-8",
-        "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "TRANSFORMERS_VERBOSITY": "error",
-        "TOKENIZERS_PARALLELISM": "false",
-        # A pool of threads that an import starts would escape Landlock, which binds one thread.
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "MALLOC_ARENA_MAX": "2",
-    }
+    variables = {**_VARIABLES, "OMP_NUM_THREADS": str(config.threads), "MKL_NUM_THREADS": str(config.threads)}
     return [word for name, value in variables.items() for word in ("--setenv", name, value)]
 
 

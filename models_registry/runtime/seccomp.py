@@ -30,7 +30,7 @@ _FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030)  # duplicate, flags, record
 _PRCTLS = (15, 16, 0x53564D41)  # names of threads and of memory areas
 
 # Forbidden from the first program that bwrap executes. The way there still needs execve and setuid.
-_DENIED_AT_START = """
+_DENIED_TEXT = """
 ptrace process_vm_readv process_vm_writev process_madvise kcmp pidfd_open pidfd_getfd pidfd_send_signal
 mount umount2 pivot_root chroot unshare setns open_tree open_tree_attr move_mount fsopen fsconfig fsmount fspick
 mount_setattr statmount listmount add_key request_key keyctl bpf perf_event_open userfaultfd
@@ -42,6 +42,7 @@ mbind migrate_pages move_pages set_mempolicy set_mempolicy_home_node memfd_secre
 socket socketpair connect bind listen accept accept4 fork vfork
 mq_open mq_unlink msgget semget shmget shmat inotify_init inotify_init1 lsm_set_self_attr
 """
+DENIED_AT_START = _DENIED_TEXT.split()
 
 # All that computing on files that are open to it takes. Everything else is EPERM.
 _ALLOWED_AT_WORK = """
@@ -127,7 +128,7 @@ def start_filter() -> bytes:
     program = _Program()
     program.threads_only()
     program.argument_in("ioctl", 1, _TERMINAL_INJECTION, found=_EPERM, other=ALLOW)
-    program.each(_DENIED_AT_START.split(), _EPERM)
+    program.each(DENIED_AT_START, _EPERM)
     return program.finish(ALLOW)
 
 

@@ -1,0 +1,210 @@
+"""Attack this machine's sandbox: `python -m models_registry.runtime.selfcheck`.
+
+Every attack goes through the production launch function; the payload alone is replaced. Exit status 1
+when one succeeds, 2 when there is no sandbox.
+"""
+
+import argparse
+import os
+import secrets
+import socket
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from models_registry.runtime import attacks, sandbox
+from models_registry.runtime.errors import SandboxUnavailable
+from models_registry.runtime.launcher import Launcher
+from models_registry.runtime.specs import MIB, SandboxConfig
+from models_registry.runtime.wire import FrameError
+
+_ENTRIES = {"start": "attacks:start", "locked": "attacks:locked"}
+_FATAL_ENTRY = "attacks:locked_early"
+_REPLY_LIMIT = 65_536
+_ATTACK_S = 60.0
+_BOMB_MEMORY = 512 * MIB
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One attack in one stage. `refused`, `ended` (its process was) or `SUCCEEDED`."""
+
+    stage: str
+    name: str
+    outcome: str
+    detail: str
+
+    @property
+    def is_held(self) -> bool:
+        return self.outcome != "SUCCEEDED"
+
+
+def check(plan: sandbox.Plan, *, files: Sequence[Path] = ()) -> list[Outcome]:
+    """Run every attack in every stage in which it must fail.
+
+    `files` are further files that must not be readable inside: the site's database, say.
+    Raises SandboxUnavailable when a payload does not start.
+    """
+    with ExitStack() as stack:
+        launcher = Launcher()
+        stack.callback(launcher.close)
+        stage = _Stage(plan, launcher, stack.enter_context(bait(plan, files)))
+        outcomes = [outcome for name in _ENTRIES for outcome in stage.together(name)]
+        return outcomes + [stage.alone(attack) for attack in attacks.FATAL]
+
+
+class _Stage:
+    """Runs attacks against one plan."""
+
+    def __init__(self, plan: sandbox.Plan, launcher: Launcher, bait: tuple[Path, attacks.Facts]) -> None:
+        self._plan, self._launcher = plan, launcher
+        self._model, self._facts = bait
+
+    def together(self, name: str) -> Iterator[Outcome]:
+        """The harmless ones of a stage, one after the other in one process."""
+        process = self._launch(self._plan, _ENTRIES[name])
+        try:
+            for attack in attacks.ATTACKS:
+                if name in attack.stages:
+                    yield self._attack(process, attack, name)
+        finally:
+            process.close()
+
+    def alone(self, attack: attacks.Attack) -> Outcome:
+        """One that may end its process, in a small sandbox of its own."""
+        config = replace(self._plan.config, memory_bytes=_BOMB_MEMORY)
+        process = self._launch(replace(self._plan, config=config), _FATAL_ENTRY)
+        try:
+            return self._attack(process, attack, "locked")
+        finally:
+            process.close()
+
+    def _launch(self, plan: sandbox.Plan, entry: str) -> sandbox.Process:
+        process = sandbox.launch(plan, self._launcher, entry=entry, model=self._model)
+        until = time.monotonic() + plan.config.start_timeout_s
+        try:
+            process.channel.send(sandbox.begin_options(plan), until=until)
+            if entry != _ENTRIES["start"]:
+                process.channel.receive(limit=_REPLY_LIMIT, until=until)
+        except (OSError, EOFError, FrameError) as error:
+            process.close()
+            raise SandboxUnavailable(f"A payload did not start: {process.log.last_line()}") from error
+        return process
+
+    def _attack(self, process: sandbox.Process, attack: attacks.Attack, stage: str) -> Outcome:
+        until = time.monotonic() + _ATTACK_S
+        facts = {**self._facts, "channel": process.inner_descriptor}
+        if attack in attacks.FATAL:
+            facts["memory_bytes"] = _BOMB_MEMORY
+        try:
+            process.channel.send({"attack": attack.name, "facts": facts}, until=until)
+            answer = process.channel.receive(limit=_REPLY_LIMIT, until=until)
+        except (EOFError, OSError) as error:
+            # An attack that ends its process is held if the host still decides what happens.
+            reason = "out of memory" if process.ran_out_of_memory() else type(error).__name__
+            return Outcome(stage, attack.name, "ended", reason)
+        return Outcome(stage, attack.name, str(answer.get("outcome")), str(answer.get("detail"))[:200])
+
+
+@contextmanager
+def bait(plan: sandbox.Plan, files: Sequence[Path]) -> Iterator[tuple[Path, attacks.Facts]]:
+    """A model to bind, and facts about things outside that an attack would love to reach.
+
+    The control run of the tests uses it too: where there is no sandbox, these things are found.
+    """
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as abstract,
+    ):
+        udp.bind(("127.0.0.1", 0))
+        abstract_name = f"weighhouse-selfcheck-{secrets.token_hex(8)}"
+        abstract.bind("\0" + abstract_name)
+        abstract.listen()
+        model, other = (_release(Path(directory) / name) for name in ("model", "other"))
+        options = sandbox.begin_options(plan)
+        yield (
+            model,
+            {
+                "tcp_port": tcp.getsockname()[1],
+                "udp_port": udp.getsockname()[1],
+                "abstract_name": abstract_name,
+                "host_address": _own_address(),
+                "host_pid": os.getpid(),
+                "files": [str(other / "config.json"), *map(str, files), *_files_at_home()],
+                "foreign_variables": sorted(set(os.environ) - sandbox.VARIABLES),
+                "readable": options["readable"],
+                "scratch_bytes": plan.config.scratch_bytes + plan.config.shared_memory_bytes,
+                "memory_bytes": plan.config.memory_bytes,
+                "processes": plan.config.processes,
+            },
+        )
+
+
+def _release(directory: Path) -> Path:
+    directory.mkdir()
+    (directory / "config.json").write_text("{}")
+    directory.chmod(0o755)
+    return directory
+
+
+def _files_at_home() -> list[str]:
+    """Some files of whoever runs this, as examples of what is private."""
+    try:
+        return [str(path) for path in sorted(Path.home().iterdir()) if path.is_file()][:10]
+    except OSError:
+        return []
+
+
+def _own_address() -> str:
+    """An address of this machine beside loopback, without sending anything; loopback where there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+        try:
+            end.connect(("192.0.2.1", 9))
+        except OSError:
+            return "127.0.0.1"
+        return str(end.getsockname()[0])
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """The outcomes as aligned lines, failures last; system calls that were refused are counted in one line."""
+    calls = Counter(row.stage for row in outcomes if row.is_held and row.name.startswith(attacks.CALL_PREFIX))
+    rows = [row for row in outcomes if not (row.is_held and row.name.startswith(attacks.CALL_PREFIX))]
+    rows += [Outcome(stage, f"{count} forbidden system calls", "refused", "") for stage, count in calls.items()]
+    rows.sort(key=lambda row: (not row.is_held, row.stage != "start"))
+    width = max(len(row.name) for row in rows)
+    return "\n".join(f"{row.stage:<7} {row.name:<{width}} {row.outcome:<10} {row.detail}".rstrip() for row in rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--degraded", action="store_true", help="allow what only the demo allows")
+    parser.add_argument("--bwrap", help="path of bwrap, if not on PATH")
+    parser.add_argument("--cgroup", type=Path, help="a delegated cgroup, such as /weighhouse")
+    given = parser.parse_args(arguments)
+    config = SandboxConfig(bwrap=given.bwrap, allow_degraded=given.degraded, cgroup_root=given.cgroup)
+    return report(config)
+
+
+def report(config: SandboxConfig, *, files: Sequence[Path] = ()) -> int:
+    """Check, print, and return the exit status: 0 held, 1 an attack succeeded, 2 no sandbox."""
+    try:
+        plan = sandbox.require(config)
+        outcomes = check(plan, files=files)
+    except SandboxUnavailable as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 2
+    failed = [outcome for outcome in outcomes if not outcome.is_held]
+    sys.stdout.write(f"{table(outcomes)}\n\n{plan.isolation}: {len(outcomes)} attacks, {len(failed)} succeeded\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
