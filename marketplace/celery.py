@@ -1,4 +1,4 @@
-"""The Celery application. Queues: `default`, `intake` (release checks), `inference` (jobs)."""
+"""The Celery application. Queues: `default` (short chores), `intake` (release checks), `inference` (jobs)."""
 
 import os
 
@@ -9,3 +9,4 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "marketplace.settings")
 app = Celery("marketplace")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(["marketplace.inference"], related_name="worker")

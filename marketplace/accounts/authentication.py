@@ -7,7 +7,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.request import Request
 
 from marketplace.accounts import services
-from marketplace.accounts.errors import ApiKeyInvalid
+from marketplace.accounts.errors import ApiKeyInvalidError
 from marketplace.accounts.models import Account, ApiKey
 
 
@@ -19,7 +19,9 @@ class ApiKeyAuthentication(BaseAuthentication):
         if not parts:
             return None
         if len(parts) != 2 or parts[0].lower() != b"bearer":
-            raise ApiKeyInvalid("Expected the header `Authorization: Bearer wh_...`. Send the API key in that form.")
+            raise ApiKeyInvalidError(
+                "Expected the header `Authorization: Bearer wh_...`. Send the API key in that form."
+            )
         key = services.api_key_authenticate(key=parts[1].decode("latin-1"))
         return key.account, key
 

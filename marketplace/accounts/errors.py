@@ -3,49 +3,49 @@
 from weighhouse.core.errors import WeighhouseError
 
 
-class SignInNonceUnknown(WeighhouseError):
+class SignInNonceUnknownError(WeighhouseError):
     """The signed message carries a challenge that this session does not hold (any more)."""
 
     code = "sign_in.nonce_unknown"
 
 
-class AccountClosed(WeighhouseError):
+class AccountClosedError(WeighhouseError):
     """The operator closed this account."""
 
     code = "account.closed"
 
 
-class ApiKeyInvalid(WeighhouseError):
+class ApiKeyInvalidError(WeighhouseError):
     """The bearer token is not a key of this site."""
 
     code = "key.invalid"
 
 
-class ApiKeyRevoked(WeighhouseError):
+class ApiKeyRevokedError(WeighhouseError):
     """The key was revoked by its owner."""
 
     code = "key.revoked"
 
 
-class ApiKeyExpired(WeighhouseError):
+class ApiKeyExpiredError(WeighhouseError):
     """The key is past the date its owner gave it."""
 
     code = "key.expired"
 
 
-class ApiKeyScopeMissing(WeighhouseError):
+class ApiKeyScopeMissingError(WeighhouseError):
     """The key is valid but was not made for this kind of call."""
 
     code = "key.scope_missing"
 
 
-class ApiKeyNotFound(WeighhouseError):
+class ApiKeyNotFoundError(WeighhouseError):
     """The account has no such key."""
 
     code = "key.not_found"
 
 
-class ApiKeyLimit(WeighhouseError):
+class ApiKeyLimitError(WeighhouseError):
     """The account holds as many usable keys as it may."""
 
     code = "key.limit"

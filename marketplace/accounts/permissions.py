@@ -1,28 +1,33 @@
 """Who may call a view of the API."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
-from marketplace.accounts.errors import ApiKeyScopeMissing
+from marketplace.accounts.errors import ApiKeyScopeMissingError
 from marketplace.accounts.models import ApiKey
 
+if TYPE_CHECKING:
+    # REST framework imports this module while it makes APIView.
+    from rest_framework.views import APIView
 
-def scope_require(request: Request, view: APIView) -> None:
+
+def scope_require(request: Request, view: "APIView") -> None:
     """Hold an API key to the view's `required_scope`.
 
     A view that names no scope is for sessions only: a new endpoint is closed to keys until somebody
-    decides otherwise. Raises ApiKeyScopeMissing.
+    decides otherwise. Raises ApiKeyScopeMissingError.
     """
     if not isinstance(request.auth, ApiKey):
         return
     scope: Any = getattr(view, "required_scope", None)
     if scope is None:
-        raise ApiKeyScopeMissing("This call needs a signed-in session. API keys cannot make it.", required_scope=None)
+        raise ApiKeyScopeMissingError(
+            "This call needs a signed-in session. API keys cannot make it.", required_scope=None
+        )
     if scope not in request.auth.scopes:
-        raise ApiKeyScopeMissing(
+        raise ApiKeyScopeMissingError(
             f"This call needs an API key with the scope `{scope}`. Create one under API keys.",
             required_scope=scope,
         )
@@ -31,7 +36,7 @@ def scope_require(request: Request, view: APIView) -> None:
 class IsAccount(BasePermission):
     """A signed-in account, or an API key that has the view's `required_scope`."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, view: "APIView") -> bool:
         if not (request.user and request.user.is_authenticated):
             return False
         scope_require(request, view)
@@ -41,7 +46,7 @@ class IsAccount(BasePermission):
 class IsAccountOrReadOnly(BasePermission):
     """Anybody may read; writing is as in `IsAccount`."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, view: "APIView") -> bool:
         if request.method in ("GET", "HEAD", "OPTIONS"):
             return True
         return IsAccount().has_permission(request, view)

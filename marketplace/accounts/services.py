@@ -16,13 +16,13 @@ from django.utils import timezone
 
 from chain import siwe
 from marketplace.accounts.errors import (
-    AccountClosed,
-    ApiKeyExpired,
-    ApiKeyInvalid,
-    ApiKeyLimit,
-    ApiKeyNotFound,
-    ApiKeyRevoked,
-    SignInNonceUnknown,
+    AccountClosedError,
+    ApiKeyExpiredError,
+    ApiKeyInvalidError,
+    ApiKeyLimitError,
+    ApiKeyNotFoundError,
+    ApiKeyRevokedError,
+    SignInNonceUnknownError,
 )
 from marketplace.accounts.models import Account, ApiKey, KeyScope, SignInNonce
 
@@ -62,7 +62,7 @@ def sign_in_finish(*, request: HttpRequest, message: str, signature: str) -> Acc
     3. Verify domain, URI, chain id, times and signature (`chain.siwe`).
     4. Create the account at its first visit, and cycle the session's key.
 
-    Raises SignInNonceUnknown, AccountClosed and the `siwe.*` errors of `chain.siwe`.
+    Raises SignInNonceUnknownError, AccountClosedError and the `siwe.*` errors of `chain.siwe`.
     """
     found = _NONCE_LINE.search(message)
     nonce = found.group(1) if found else ""
@@ -70,14 +70,14 @@ def sign_in_finish(*, request: HttpRequest, message: str, signature: str) -> Acc
         nonce=nonce, session_key=request.session.session_key or "", expires_at__gt=timezone.now()
     ).delete()
     if spent != 1:
-        raise SignInNonceUnknown(
+        raise SignInNonceUnknownError(
             "This sign-in message is not the one this session was given, is older than five minutes, "
             "or was used already. Start the sign-in again."
         )
     address = siwe.message_verify(message, signature, nonce=nonce)
     account, _ = Account.objects.get_or_create(address=address)
     if not account.is_active:
-        raise AccountClosed("The operator of this site closed this account. Ask the operator.")
+        raise AccountClosedError("The operator of this site closed this account. Ask the operator.")
     login(request, account, backend=BACKEND)
     return account
 
@@ -93,7 +93,7 @@ def api_key_create(
 ) -> tuple[ApiKey, str]:
     """Create a key. Returns its row and the key itself, which is shown once and kept nowhere.
 
-    Raises ApiKeyLimit beyond 50 usable keys, ValueError on an unknown scope.
+    Raises ApiKeyLimitError beyond 50 usable keys, ValueError on an unknown scope.
     """
     if not scopes or set(scopes) - set(KeyScope.values):
         raise ValueError(f"scopes must be among {KeyScope.values}")
@@ -103,7 +103,7 @@ def api_key_create(
         # The lock makes the limit hold when keys are created at the same time.
         Account.objects.select_for_update().get(pk=account.pk)
         if account.api_keys.filter(revoked_at=None).count() >= KEYS_PER_ACCOUNT:
-            raise ApiKeyLimit(f"An account may hold {KEYS_PER_ACCOUNT} API keys. Revoke one first.")
+            raise ApiKeyLimitError(f"An account may hold {KEYS_PER_ACCOUNT} API keys. Revoke one first.")
         row = ApiKey.objects.create(
             account=account,
             name=name,
@@ -116,10 +116,10 @@ def api_key_create(
 
 
 def api_key_revoke(*, account: Account, prefix: str) -> ApiKey:
-    """Revoke a key of this account at once. Revoking twice keeps the first date. Raises ApiKeyNotFound."""
+    """Revoke a key of this account at once. Revoking twice keeps the first date. Raises ApiKeyNotFoundError."""
     row = ApiKey.objects.filter(account=account, prefix=prefix).first()
     if row is None:
-        raise ApiKeyNotFound(f"This account has no API key `wh_{prefix}`. List the keys to see which there are.")
+        raise ApiKeyNotFoundError(f"This account has no API key `wh_{prefix}`. List the keys to see which there are.")
     ApiKey.objects.filter(pk=row.pk, revoked_at=None).update(revoked_at=timezone.now())
     row.refresh_from_db()
     return row
@@ -128,19 +128,21 @@ def api_key_revoke(*, account: Account, prefix: str) -> ApiKey:
 def api_key_authenticate(*, key: str) -> ApiKey:
     """The row of a presented key, its account loaded.
 
-    Raises ApiKeyInvalid, ApiKeyRevoked, ApiKeyExpired, AccountClosed.
+    Raises ApiKeyInvalidError, ApiKeyRevokedError, ApiKeyExpiredError, AccountClosedError.
     """
     match = _KEY_FORM.fullmatch(key)
     row = ApiKey.objects.select_related("account").filter(prefix=match.group(1)).first() if match else None
     if row is None or not hmac.compare_digest(row.key_sha256, _key_hash(key)):
-        raise ApiKeyInvalid("This is not an API key of this site. Check that it was copied whole, or create a new one.")
+        raise ApiKeyInvalidError(
+            "This is not an API key of this site. Check that it was copied whole, or create a new one."
+        )
     if row.revoked_at is not None:
-        raise ApiKeyRevoked("This API key was revoked. Create a new one under API keys.")
+        raise ApiKeyRevokedError("This API key was revoked. Create a new one under API keys.")
     now = timezone.now()
     if row.expires_at is not None and row.expires_at <= now:
-        raise ApiKeyExpired("This API key has expired. Create a new one under API keys.")
+        raise ApiKeyExpiredError("This API key has expired. Create a new one under API keys.")
     if not row.account.is_active:
-        raise AccountClosed("The operator of this site closed this account. Ask the operator.")
+        raise AccountClosedError("The operator of this site closed this account. Ask the operator.")
     # Once a minute is enough for people, and spares a write on every call.
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_RESOLUTION)
     if row.last_used_at is None or row.last_used_at < now - LAST_USED_RESOLUTION:

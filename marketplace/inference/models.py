@@ -53,7 +53,7 @@ class Job(models.Model):
     start_before = models.DateTimeField()
     enqueued_at = models.DateTimeField(default=timezone.now)
 
-    idempotency_key = models.CharField(max_length=255, null=True, editable=False)  # noqa: DJ001 - NULLs are distinct
+    idempotency_key = models.CharField(max_length=255, null=True, editable=False)
     request_mac = models.CharField(max_length=64, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True)

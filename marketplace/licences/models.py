@@ -1,7 +1,7 @@
 """Read models of `LicenceMarket`: one row per event, rebuilt from the chain by `reindex`.
 
-Nothing here is ever updated. What can change on chain (the holder of a licence, whether a plan still sells) is the newest
-row; when a re-org deletes events their rows cascade, and the earlier value is the newest again.
+Nothing here is ever updated. What can change on chain (the holder of a licence, whether a plan still sells) is the
+newest row; when a re-org deletes events their rows cascade, and the earlier value is the newest again.
 """
 
 from typing import ClassVar

@@ -1,5 +1,6 @@
 """Redis or Valkey: Celery's broker and the cache that throttles share."""
 
+from marketplace.settings.base import VAR_DIR
 from marketplace.settings.env import env
 
 BROKER_URL = env.str("BROKER_URL", "redis://127.0.0.1:6379/0")
@@ -17,3 +18,23 @@ CELERY_TASK_ROUTES = {
     "marketplace.inference.tasks.job_run": {"queue": "inference"},
     "models_registry.tasks.release_check": {"queue": "intake"},
 }
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.1}
+# A broker that is away must not hold up a request: jobs are announced again by `job_sweep`.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout": 30}
+
+# Seconds between the rounds of each chore. Each may run late, twice or at the same time as itself.
+CELERY_BEAT_SCHEDULE = {
+    "job-sweep": {"task": "marketplace.inference.tasks.job_sweep", "schedule": 5.0, "options": {"expires": 30}},
+    "payload-purge": {
+        "task": "marketplace.inference.tasks.payload_purge",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "orders-follow": {"task": "marketplace.orders.tasks.orders_follow", "schedule": 5.0, "options": {"expires": 30}},
+    "sign-in-purge": {
+        "task": "marketplace.accounts.tasks.sign_in_purge",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
+}
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR_DIR / "celerybeat-schedule")

@@ -55,6 +55,9 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# JSON bodies of the API. Files are streamed and have limits of their own.
+API_MAX_BODY_BYTES = env.int("API_MAX_BODY_BYTES", 8 * 1024**2)
+
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "marketplace.accounts.authentication.ApiKeyAuthentication",
@@ -62,17 +65,20 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["marketplace.accounts.permissions.IsAccount"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["marketplace.api_parser.StrictJsonParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"],
     "DEFAULT_THROTTLE_RATES": {
         "sign-in": env.str("RATE_SIGN_IN", "20/min"),
         "upload": env.str("RATE_UPLOAD", "600/min"),
         "release": env.str("RATE_RELEASE", "30/min"),
+        "order": env.str("RATE_ORDER", "120/min"),
         "job": env.str("RATE_JOB", "240/min"),
         "key": env.str("RATE_KEY", "20/min"),
         "demo-wallet": env.str("RATE_DEMO_WALLET", "1200/min"),
     },
+    # Proxies in front of the site whose X-Forwarded-For is believed; 0 counts the peer's own address.
+    "NUM_PROXIES": env.int("TRUSTED_PROXIES", 0),
     "EXCEPTION_HANDLER": "marketplace.api_errors.problem_response",
 }
 SPECTACULAR_SETTINGS = {
@@ -80,4 +86,13 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "marketplace.api_schema.problems_document",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "JobState": "marketplace.inference.models.JobState",
+        "OrderState": "marketplace.orders.models.OrderState",
+    },
 }

@@ -1,0 +1,139 @@
+"""`/api/v1/session` and `/api/v1/keys`."""
+
+from typing import Any, ClassVar
+
+from django.contrib.auth import logout
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, status
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from marketplace.accounts import selectors, services
+from marketplace.accounts.models import ApiKey, KeyScope
+
+ADDRESS = r"^0x[0-9a-fA-F]{40}\Z"
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+class ChallengeSerializer(serializers.Serializer[Any]):
+    nonce = serializers.CharField()
+    message = serializers.CharField(allow_null=True, help_text="What the wallet signs; null without `address`.")
+    expires_at = serializers.DateTimeField()
+
+
+class SignInSerializer(serializers.Serializer[Any]):
+    # An EIP-4361 message ends its lines with LF and may begin or end with none of its own: keep it as it came.
+    message = serializers.CharField(max_length=4000, trim_whitespace=False)
+    signature = serializers.RegexField(r"^0x[0-9a-fA-F]+\Z", max_length=10_000)
+
+
+class SessionSerializer(serializers.Serializer[Any]):
+    address = serializers.CharField(allow_null=True)
+
+
+class KeySerializer(serializers.Serializer[Any]):
+    prefix = serializers.CharField(read_only=True, help_text="Names the key; not secret.")
+    name = serializers.CharField(max_length=80)
+    scopes = serializers.ListField(child=serializers.ChoiceField(KeyScope.choices), min_length=1, max_length=2)
+    created_at = serializers.DateTimeField(read_only=True)
+    last_used_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+    revoked_at = serializers.DateTimeField(read_only=True, allow_null=True)
+
+
+class CreatedKeySerializer(KeySerializer):
+    key = serializers.CharField(read_only=True, help_text="The key itself. It is shown this once.")
+
+
+class SessionNonceView(APIView):
+    """A challenge to sign."""
+
+    permission_classes = (AllowAny,)
+    throttle_scope = "sign-in"
+
+    @extend_schema(
+        operation_id="session_nonce",
+        tags=["session"],
+        parameters=[OpenApiParameter("address", {"type": "string", "pattern": ADDRESS})],
+        responses=ChallengeSerializer,
+    )
+    def get(self, request: Request) -> Response:
+        """Start a sign-in: a message for the wallet of `address`, good for one answer within five minutes."""
+        field = serializers.RegexField(ADDRESS, required=False)
+        address = request.query_params.get("address")
+        if address is not None:
+            try:
+                address = field.run_validation(address)
+            except serializers.ValidationError as error:
+                raise serializers.ValidationError({"address": error.detail}) from error
+        challenge = services.sign_in_begin(session=request.session, address=address)
+        return Response(ChallengeSerializer(challenge).data, headers=NO_STORE)
+
+
+class SessionView(APIView):
+    """Who is signed in."""
+
+    permission_classes = (AllowAny,)
+    # A key does not sign in; asking who it speaks for is harmless but belongs to no scope.
+    required_scope = None
+
+    def get_throttles(self) -> list[Any]:
+        self.throttle_scope = "sign-in" if self.request.method == "POST" else None
+        return super().get_throttles()
+
+    @extend_schema(operation_id="session_get", tags=["session"], responses=SessionSerializer)
+    def get(self, request: Request) -> Response:
+        """The signed-in address, or null."""
+        return Response({"address": getattr(request.user, "address", None)}, headers=NO_STORE)
+
+    @extend_schema(
+        operation_id="session_create", tags=["session"], request=SignInSerializer, responses={201: SessionSerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """Sign in with the signed challenge (EIP-4361)."""
+        form = SignInSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        account = services.sign_in_finish(request=request._request, **form.validated_data)
+        return Response({"address": account.address}, status=status.HTTP_201_CREATED, headers=NO_STORE)
+
+    @extend_schema(operation_id="session_delete", tags=["session"], responses={204: None})
+    def delete(self, request: Request) -> Response:
+        """Sign out."""
+        logout(request._request)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class KeyListView(APIView):
+    """The account's API keys. Sessions only: a key cannot make keys."""
+
+    throttle_scope: ClassVar[str | None] = None
+
+    def get_throttles(self) -> list[Any]:
+        self.throttle_scope = "key" if self.request.method == "POST" else None
+        return super().get_throttles()
+
+    @extend_schema(operation_id="key_list", tags=["keys"], responses=KeySerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """All keys of the account, newest first, without their secrets."""
+        return Response(KeySerializer(selectors.api_key_list(request.user), many=True).data)
+
+    @extend_schema(
+        operation_id="key_create", tags=["keys"], request=KeySerializer, responses={201: CreatedKeySerializer}
+    )
+    def post(self, request: Request) -> Response:
+        """Create a key. The answer is the only place where it is shown."""
+        form = KeySerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        row, key = services.api_key_create(account=request.user, **form.validated_data)
+        body = {**KeySerializer(row).data, "key": key}
+        return Response(body, status=status.HTTP_201_CREATED, headers=NO_STORE)
+
+
+class KeyView(APIView):
+    @extend_schema(operation_id="key_revoke", tags=["keys"], responses=KeySerializer)
+    def delete(self, request: Request, prefix: str) -> Response:
+        """Revoke a key at once. The row stays, so that its history can be read."""
+        row: ApiKey = services.api_key_revoke(account=request.user, prefix=prefix)
+        return Response(KeySerializer(row).data)

@@ -1,0 +1,75 @@
+"""Why a job was not accepted, or did not succeed."""
+
+from weighhouse.core.errors import WeighhouseError
+
+
+class JobNotFoundError(WeighhouseError):
+    """The account has no such job."""
+
+    code = "job.not_found"
+
+
+class JobNotOpenError(WeighhouseError):
+    """The job has ended."""
+
+    code = "job.not_open"
+
+
+class JobNotFinishedError(WeighhouseError):
+    """The job has not ended yet."""
+
+    code = "job.not_finished"
+
+
+class JobPayloadDeletedError(WeighhouseError):
+    """Inputs and outputs are gone: their time was over, or their owner deleted them."""
+
+    code = "job.payload_deleted"
+
+
+class IdempotencyConflictError(WeighhouseError):
+    """The key was used for another request."""
+
+    code = "job.idempotency_conflict"
+
+
+class IdempotencyKeyInvalidError(WeighhouseError):
+    """The key is not 1 to 255 visible ASCII characters."""
+
+    code = "job.idempotency_key_invalid"
+
+
+class JobTaskUnsupportedError(WeighhouseError):
+    """No worker of this site runs models of this task."""
+
+    code = "job.task_unsupported"
+
+
+class JobWorkerLostError(WeighhouseError):
+    """Every worker that tried the job ended without an answer."""
+
+    code = "job.worker_lost"
+
+
+class JobExpiredError(WeighhouseError):
+    """No worker started the job in time."""
+
+    code = "job.expired"
+
+
+class JobCancelledError(WeighhouseError):
+    """The job's owner cancelled it."""
+
+    code = "job.cancelled"
+
+
+class JobNotReservedError(WeighhouseError):
+    """The ledger has no open reservation for a job that is about to be counted."""
+
+    code = "job.not_reserved"
+
+
+class CallsExhaustedError(WeighhouseError):
+    """Every call of the licence is used or reserved by a job that has not ended."""
+
+    code = "licence.calls_exhausted"

@@ -1,0 +1,45 @@
+"""The ledger of calls: reserved when a job is accepted, counted when it succeeds, released otherwise.
+
+Each function runs inside the transaction that moves the job, so that the two cannot disagree.
+"""
+
+from django.db.models import F, Value
+from django.utils import timezone
+
+from marketplace.inference.errors import JobNotReservedError
+from marketplace.inference.models import CallEntry, CallState, Job, LicenceUse
+
+
+def call_room(*, licence_id: int, limit: int) -> bool:
+    """Reserve one call of a licence that has `limit` of them (0: unmetered). False where none is left.
+
+    One conditional UPDATE: of two callers that race for the last call, one changes the row.
+    """
+    LicenceUse.objects.get_or_create(licence_id=licence_id)
+    row = LicenceUse.objects.filter(licence_id=licence_id)
+    if limit:
+        row = row.filter(used__lt=Value(limit) - F("reserved"))
+    return row.update(reserved=F("reserved") + 1) == 1
+
+
+def call_enter(*, job: Job, limit: int) -> CallEntry:
+    """The ledger's entry for a call that `call_room` reserved."""
+    return CallEntry.objects.create(job=job, licence_id=job.licence_id, limit=limit)
+
+
+def call_settle(*, job: Job) -> None:
+    """Count the job's call. Raises JobNotReservedError where it is not reserved (any more)."""
+    if not _close(job, CallState.SETTLED):
+        raise JobNotReservedError("No call is reserved for this job, so its result cannot be handed out.")
+    LicenceUse.objects.filter(licence_id=job.licence_id).update(reserved=F("reserved") - 1, used=F("used") + 1)
+
+
+def call_release(*, job: Job) -> None:
+    """Give the job's call back. Doing it again, or without a reservation, changes nothing."""
+    if _close(job, CallState.RELEASED):
+        LicenceUse.objects.filter(licence_id=job.licence_id).update(reserved=F("reserved") - 1)
+
+
+def _close(job: Job, state: CallState) -> bool:
+    entry = CallEntry.objects.filter(job_id=job.pk, state=CallState.RESERVED)
+    return entry.update(state=state, closed_at=timezone.now()) == 1

@@ -1,0 +1,47 @@
+"""Inputs and outputs of jobs, encrypted at rest.
+
+They are in no other table, message or log. Fernet (AES-128-CBC, HMAC-SHA256) under `PAYLOAD_KEY`; several keys may be
+given, separated by commas: the first encrypts, all decrypt.
+"""
+
+import hashlib
+import hmac
+from typing import Any
+from uuid import UUID
+
+import orjson
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+from marketplace.inference.errors import JobPayloadDeletedError
+
+
+def payload_encrypt(job_id: UUID, value: Any) -> bytes:
+    """`value` as JSON, bound to its job and encrypted."""
+    return _fernet().encrypt(orjson.dumps({"job": str(job_id), "value": value}))
+
+
+def payload_decrypt(job_id: UUID, token: bytes) -> Any:
+    """The value again. Raises JobPayloadDeletedError where the key is gone or the row belongs to another job."""
+    try:
+        content = orjson.loads(_fernet().decrypt(bytes(token)))
+    except InvalidToken as error:
+        raise JobPayloadDeletedError("The payload cannot be read: the key that encrypted it is gone.") from error
+    if content["job"] != str(job_id):
+        raise JobPayloadDeletedError("The payload belongs to another job.")
+    return content["value"]
+
+
+def request_mac(request: dict[str, Any]) -> str:
+    """Recognises the same request again. Keyed, because a plain hash of a short input could be searched."""
+    body = orjson.dumps(request, option=orjson.OPT_SORT_KEYS)
+    key = hashlib.sha256(b"request mac:" + _keys()[0].encode()).digest()
+    return hmac.new(key, body, hashlib.sha256).hexdigest()
+
+
+def _keys() -> list[str]:
+    return [key.strip() for key in settings.PAYLOAD_KEY.split(",") if key.strip()]
+
+
+def _fernet() -> MultiFernet:
+    return MultiFernet([Fernet(key) for key in _keys()])

@@ -1,0 +1,70 @@
+"""Reads about jobs and the ledger."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from marketplace.accounts.models import Account
+from marketplace.inference.errors import JobNotFoundError
+from marketplace.inference.models import Job, JobPayload, JobState, LicenceUse
+from marketplace.inference.payloads import payload_decrypt
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutputs:
+    """What a job returned: one entry of `outputs` per input, and `usage` in tokens."""
+
+    outputs: list[Any]
+    usage: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallsUsed:
+    """Calls of one licence on this site."""
+
+    used: int
+    reserved: int
+
+    def left(self, calls: int) -> int | None:
+        """Calls left of the `calls` that were bought; `None` where they are not counted (0)."""
+        return max(calls - self.used - self.reserved, 0) if calls else None
+
+
+def job_list(account: Account, *, model_id: int | None = None) -> QuerySet[Job]:
+    """The account's jobs, newest first."""
+    jobs = Job.objects.filter(account=account).select_related("call")
+    return jobs if model_id is None else jobs.filter(model_id=model_id)
+
+
+def job_get(*, account: Account, job_id: UUID) -> Job:
+    """One of the account's jobs. Raises JobNotFoundError, for others' jobs too."""
+    job = job_list(account).filter(pk=job_id).first()
+    if job is None:
+        raise JobNotFoundError("This account has no such job.")
+    return job
+
+
+def job_outputs(job: Job) -> JobOutputs | None:
+    """What the job returned; `None` where it did not succeed or its payload is gone."""
+    if job.state != JobState.SUCCEEDED:
+        return None
+    payload = JobPayload.objects.filter(job=job).first()
+    if payload is None or payload.outputs is None:
+        return None
+    value = payload_decrypt(job.pk, payload.outputs)
+    return JobOutputs(outputs=value["outputs"], usage=value["usage"])
+
+
+def job_request(job: Job) -> dict[str, Any] | None:
+    """The job's `inputs` and `parameters`; `None` where its payload is gone."""
+    payload = JobPayload.objects.filter(job=job).first()
+    return None if payload is None else payload_decrypt(job.pk, payload.request)
+
+
+def calls_used(licence_ids: Iterable[int]) -> dict[int, CallsUsed]:
+    """Use of each licence that was ever run here."""
+    rows = LicenceUse.objects.filter(licence_id__in=set(licence_ids))
+    return {row.licence_id: CallsUsed(row.used, row.reserved) for row in rows}

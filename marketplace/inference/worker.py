@@ -1,0 +1,49 @@
+"""The worker process: it starts with a sandbox that works, or not at all."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from celery.signals import worker_init, worker_process_shutdown, worker_ready, worker_shutdown
+from weighhouse.core.errors import WeighhouseError
+
+from marketplace.inference.tasks import job_sweep
+from models_registry.runners import runner_pool_close, sandbox_config
+from models_registry.runtime import sandbox
+
+logger = logging.getLogger(__name__)
+
+# Queues whose tasks load models.
+SANDBOXED_QUEUES = frozenset({"inference", "intake"})
+
+
+@worker_init.connect
+def sandbox_refuse_without(options: dict[str, Any] | None = None, **_: Any) -> None:
+    """Try a sandbox before the worker takes anything. Ends the process with a sentence where there is none."""
+    if not SANDBOXED_QUEUES.intersection(queue_names((options or {}).get("queues"))):
+        return
+    try:
+        plan = sandbox.require(sandbox_config())
+    except WeighhouseError as error:
+        raise SystemExit(f"This worker does not start: {error.message} [{error.code}]") from error
+    logger.info("The sandbox works: %s", plan.isolation)
+
+
+@worker_ready.connect
+def jobs_sweep_at_start(sender: Any = None, **_: Any) -> None:
+    """Look for what an earlier worker left behind, without waiting for the clock."""
+    job_sweep.delay()
+
+
+@worker_process_shutdown.connect
+@worker_shutdown.connect
+def runners_close(**_: Any) -> None:
+    runner_pool_close()
+
+
+def queue_names(given: str | Iterable[str] | None) -> frozenset[str]:
+    """The queues of `celery worker -Q`; all of ours where none is given."""
+    if not given:
+        return SANDBOXED_QUEUES
+    names = given.split(",") if isinstance(given, str) else given
+    return frozenset(name.strip() for name in names)

@@ -1,0 +1,45 @@
+"""Why somebody may not use a model, and what to do about it."""
+
+from weighhouse.core.errors import WeighhouseError
+
+
+class PlanNotFoundError(WeighhouseError):
+    """The index holds no such plan."""
+
+    code = "plan.not_found"
+
+
+class PlanRetiredError(WeighhouseError):
+    """The plan is not sold any more."""
+
+    code = "plan.retired"
+
+
+class LicenceNoneError(WeighhouseError):
+    """The account holds no licence of this model, or the licence that it names does not exist."""
+
+    code = "licence.none"
+
+
+class LicenceExpiredError(WeighhouseError):
+    """The licence was valid once."""
+
+    code = "licence.expired"
+
+
+class LicenceForeignError(WeighhouseError):
+    """The licence belongs to another address."""
+
+    code = "licence.foreign"
+
+
+class LicenceWrongModelError(WeighhouseError):
+    """The licence is for another model."""
+
+    code = "licence.wrong_model"
+
+
+class LicenceNoRunRightError(WeighhouseError):
+    """The licence's plan does not include the right RUN."""
+
+    code = "licence.no_run_right"

@@ -1,0 +1,84 @@
+"""May this address run this model? The chain is asked, never the read model."""
+
+from weighhouse.core.errors import WeighhouseError
+
+from chain import selectors as chain
+from chain.selectors import LicenceState
+from marketplace.licences import selectors
+from marketplace.licences.errors import (
+    LicenceExpiredError,
+    LicenceForeignError,
+    LicenceNoneError,
+    LicenceNoRunRightError,
+    LicenceWrongModelError,
+)
+from marketplace.licences.models import Right
+
+# How many of a holder's licences of one model are asked about when the caller names none.
+CANDIDATE_LIMIT = 100
+
+
+def licence_require(*, holder: str, model_id: int, licence_id: int | None = None) -> LicenceState:
+    """The state of a licence under which `holder` may run `model_id` now. See `licences_usable`."""
+    return licences_usable(holder=holder, model_id=model_id, licence_id=licence_id)[0]
+
+
+def licences_usable(*, holder: str, model_id: int, licence_id: int | None = None) -> list[LicenceState]:
+    """Licences under which `holder` may run `model_id`, by one `eth_call`, the best first; never an empty list.
+
+    With `licence_id` only that one counts. Without, the index proposes and the chain decides: unmetered before metered,
+    then what ends soonest. Calls left are not looked at: the ledger of calls is not on chain.
+
+    Raises `licence.none`, `licence.expired`, `licence.foreign`, `licence.wrong_model`, `licence.no_run_right`, and what
+    `chain.selectors.licence_states` raises.
+    """
+    if licence_id is not None:
+        state = chain.licence_states([licence_id])[licence_id]
+        refusal = licence_refusal(state, holder=holder, model_id=model_id)
+        if refusal is not None:
+            raise refusal
+        return [state]
+    held = selectors.licences_held(holder).filter(model_id=model_id)
+    candidates = list(held.values_list("licence_id", flat=True)[:CANDIDATE_LIMIT])
+    states = list(chain.licence_states(candidates).values())
+    refusals = [licence_refusal(state, holder=holder, model_id=model_id) for state in states]
+    usable = [state for state, refusal in zip(states, refusals, strict=True) if refusal is None]
+    if not usable:
+        raise next((refusal for refusal in refusals if refusal is not None), _none(model_id))
+    return sorted(usable, key=lambda state: (state.calls > 0, state.expires_at or 2**64, state.licence_id))
+
+
+def licence_refusal(state: LicenceState, *, holder: str, model_id: int) -> WeighhouseError | None:
+    """Why the licence does not let `holder` run the model, `None` where it does."""
+    name = {"licence": str(state.licence_id)}
+    if not state.exists:
+        return LicenceNoneError(f"There is no licence {state.licence_id}. Check its id, or buy a licence.", **name)
+    if state.owner.lower() != holder.lower():
+        return LicenceForeignError(
+            f"Licence {state.licence_id} belongs to another address than {holder}. Use the account that holds it.",
+            **name,
+        )
+    if state.model_id != model_id:
+        return LicenceWrongModelError(
+            f"Licence {state.licence_id} is for model {state.model_id}, not for model {model_id}.", **name
+        )
+    if not state.is_valid:
+        return LicenceExpiredError(
+            f"Licence {state.licence_id} has expired. Buy a new one on the model's page.",
+            expired_at=state.expires_at,
+            **name,
+        )
+    if not state.flags & Right.RUN:
+        return LicenceNoRunRightError(
+            f"Licence {state.licence_id} does not include the right to run the model here. Choose a plan with RUN.",
+            **name,
+        )
+    return None
+
+
+def _none(model_id: int) -> LicenceNoneError:
+    return LicenceNoneError(
+        f"This account holds no licence of model {model_id}. Buy one on the model's page; a new purchase is "
+        "known here once its block is indexed.",
+        model=str(model_id),
+    )

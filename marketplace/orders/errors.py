@@ -1,0 +1,15 @@
+"""What can be wrong with an order."""
+
+from weighhouse.core.errors import WeighhouseError
+
+
+class OrderNotFoundError(WeighhouseError):
+    """The account recorded no such order."""
+
+    code = "order.not_found"
+
+
+class OrderConflictError(WeighhouseError):
+    """The account recorded this transaction already, as something else."""
+
+    code = "order.conflict"
