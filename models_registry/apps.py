@@ -5,3 +5,8 @@ class ModelsRegistryConfig(AppConfig):
     name = "models_registry"
     label = "models_registry"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from models_registry.handlers import register_all  # noqa: PLC0415 - needs the apps to be loaded
+
+        register_all()

@@ -45,6 +45,13 @@ class UploadChecksumError(WeighhouseError):
     retryable = True
 
 
+class UploadStorageFullError(WeighhouseError):
+    """The disk of the site is full. Nothing of the file was kept."""
+
+    code = "upload.storage_full"
+    retryable = True
+
+
 class FileRefusedError(WeighhouseError):
     """A file that no release may hold. `data["refusals"]` has one entry `{path, code, found, remedy}`."""
 

@@ -1,0 +1,11 @@
+"""Which of the chain's events the registry follows."""
+
+from chain.handlers import register
+from models_registry import services
+
+
+def register_all() -> None:
+    """Register the handlers; called once the apps are loaded."""
+    register("ModelRegistry", "ModelPublished")(services.model_published)
+    register("ModelRegistry", "ReleasePublished")(services.release_published)
+    register("ModelRegistry", "Transfer")(services.model_transferred)

@@ -1,0 +1,51 @@
+"""Trying a model in the sandbox before anybody may buy it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from weighhouse.core.manifest import Manifest
+
+from models_registry.errors import refusal
+from models_registry.runners import runner_pool
+from models_registry.runtime.errors import RunnerError
+from models_registry.runtime.specs import RunnerSpec
+from models_registry.runtime.tasks import TASKS
+
+# Short answers: the trial shows that the model runs, not that it is good.
+_PARAMETERS: dict[str, dict[str, Any]] = {"text-generation": {"max_new_tokens": 8}}
+
+_REMEDIES = {
+    "model.unloadable": "Save model and tokenizer together with save_pretrained and upload all files that it wrote.",
+    "runner.out_of_memory": "Publish a smaller model, or one in float16 or bfloat16.",
+    "runner.deadline": "Publish a smaller model: a short input must be answered in time.",
+    "output.invalid": "Check the weights: the answer to a short text held no usable numbers.",
+}
+_REMEDY = "Run the model with transformers on your own machine, mend it, and upload it again."
+
+
+class TrialRefusedError(Exception):
+    """The model does not run. `refusal` says why; `is_certain` is False where trying again may tell another story."""
+
+    def __init__(self, refused: dict[str, str], *, is_certain: bool) -> None:
+        super().__init__(refused["found"])
+        self.refusal = refused
+        self.is_certain = is_certain
+
+
+def model_try(directory: Path, manifest: Manifest, digest: str) -> Mapping[str, Any]:
+    """Run the task's example through the model and return the runtime's fingerprint.
+
+    Raises TrialRefusedError, and SandboxUnavailable where this machine cannot try anything.
+    """
+    task = TASKS[manifest.task]
+    spec = RunnerSpec(release_path=directory, digest=digest, task=manifest.task, dtype=manifest.runtime.dtype)
+    inputs = list(task.example.inputs)
+    parameters = _PARAMETERS.get(manifest.task, {})
+    try:
+        return runner_pool().run(spec, inputs, parameters, settings.JOB_DEADLINE_S).fingerprint
+    except RunnerError as error:
+        found = f"a model that does not run: {error.message}"
+        refused = refusal("", error.code, found, _REMEDIES.get(error.code, _REMEDY))
+        raise TrialRefusedError(refused, is_certain=not error.retryable) from error
