@@ -18,7 +18,7 @@ from models_registry.runtime.errors import (
 )
 from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.runner import Runner, weights_bytes
-from models_registry.runtime.specs import MIB, RunnerSpec, RunResult, SandboxConfig
+from models_registry.runtime.specs import DTYPES, MIB, RunnerSpec, RunResult, SandboxConfig
 from models_registry.runtime.tasks import TASKS
 
 logger = logging.getLogger(__name__)
@@ -203,7 +203,7 @@ class RunnerPool:
 def _validated(spec: RunnerSpec, inputs: Any, parameters: Any) -> tuple[list[str], dict[str, Any]]:
     if spec.task not in TASKS:
         raise ModelUnloadableError(f"There is no task {ascii(spec.task)[:60]}. There are: {', '.join(TASKS)}.")
-    if spec.dtype != "float32":
-        raise ModelUnloadableError(f"Models run in float32; {ascii(spec.dtype)[:60]} was asked for.")
+    if spec.dtype not in DTYPES:
+        raise ModelUnloadableError(f"Models run in {', '.join(DTYPES)}; {ascii(spec.dtype)[:60]} was asked for.")
     task = TASKS[spec.task]
     return task.validate_inputs(inputs), task.validate_parameters(parameters)

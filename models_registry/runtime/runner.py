@@ -52,7 +52,7 @@ class Runner:
         try:
             self._send(sandbox.begin_options(plan), until=until)
             self._expect(self._receive(limit=_REPLY_OVERHEAD, until=until), "locked")
-            self._send({"task": spec.task}, until=until)
+            self._send({"task": spec.task, "dtype": spec.dtype}, until=until)
             ready = self._expect(self._receive(limit=_READY_LIMIT, until=until), "ready")
             self.facts = answers.facts(ready, task=spec.task)
         except BaseException as error:

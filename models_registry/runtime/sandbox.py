@@ -17,7 +17,6 @@ import subprocess
 import sysconfig
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +30,8 @@ from models_registry.runtime.wire import FrameError, HostChannel
 
 logger = logging.getLogger(__name__)
 
-SERVE = "inside.serve:main"
-PROBE = "inside.probe:main"
+SERVE = "models_registry.runtime.inside.serve:main"
+PROBE = "models_registry.runtime.inside.probe:main"
 _CODE_PATH = "/app/models_registry/runtime"
 _BOOT = (
     "import sys; sys.path[:0] = ['/app', *sys.argv[3:]]; from models_registry.runtime.inside.boot import main; main()"
@@ -204,13 +203,11 @@ def require(config: SandboxConfig) -> Plan:
     return plan
 
 
-def launch(
-    plan: Plan, launcher: Launcher, *, entry: str = SERVE, model: Path | None = None, seen: Sequence[str] = ()
-) -> Process:
+def launch(plan: Plan, launcher: Launcher, *, entry: str = SERVE, model: Path | None = None) -> Process:
     """Start a payload in the sandbox. Everything that runs untrusted data starts here, attacks of the tests too.
 
-    `entry` is `module:function` below models_registry.runtime; `model` is bound read-only at /model.
-    `seen` are further arguments for the payload. Raises ModelUnloadableError where the runner's user could
+    `entry` is `module:function`, importable from this package or the configured libraries; `model` is bound
+    read-only at /model. Raises ModelUnloadableError where the runner's user could
     not read the model, SandboxUnavailable, OSError.
     """
     if model is not None and plan.way == "setpriv":
@@ -221,7 +218,7 @@ def launch(
     try:
         if plan.groups is not None:
             group = plan.groups.create(memory_bytes=config.memory_bytes, processes=config.processes)
-        return _start(plan, launcher, _Parts(entry, model, tuple(seen), identity, group))
+        return _start(plan, launcher, _Parts(entry, model, identity, group))
     except BaseException:
         if group is not None:
             group.remove()
@@ -236,7 +233,6 @@ class _Parts:
 
     entry: str
     model: Path | None
-    seen: tuple[str, ...]
     identity: identities.Identity | None
     group: cgroups.Group | None
 
@@ -257,7 +253,6 @@ def _start(plan: Plan, launcher: Launcher, parts: _Parts) -> Process:
         *_drop_to_user(plan, parts.identity),
         *_limits(plan, parts.group),
         *_payload(plan.config, parts.entry, inner_descriptor),
-        *parts.seen,
     ]
     try:
         popen = launcher.call(

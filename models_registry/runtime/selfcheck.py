@@ -23,8 +23,8 @@ from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.specs import MIB, SandboxConfig
 from models_registry.runtime.wire import FrameError
 
-_ENTRIES = {"start": "attacks:start", "locked": "attacks:locked"}
-_FATAL_ENTRY = "attacks:locked_early"
+_ENTRIES = {stage: f"{attacks.__name__}:{stage}" for stage in ("start", "locked")}
+_FATAL_ENTRY = f"{attacks.__name__}:locked_early"
 _REPLY_LIMIT = 65_536
 _ATTACK_S = 60.0
 _BOMB_MEMORY = 512 * MIB

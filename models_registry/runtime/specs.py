@@ -49,9 +49,14 @@ class SandboxConfig:
     devices: tuple[Path, ...] = ()
 
 
+DTYPES = ("float32", "bfloat16", "float16")
+
+
 @dataclass(frozen=True)
 class RunnerSpec:
     """Which model to run: a verified directory of one release, and how.
+
+    `dtype` is what the network computes in (float32, bfloat16, float16); pooling and scores are fp32 always.
 
     The directory and its files must be readable by others (0755, 0644): a runner has a user of its own.
     """

@@ -1,7 +1,7 @@
 """The first Python of a runner: find the payload and give it the channel.
 
 Started by the launcher as `python -I -S -B -c BOOT entry descriptor path...`. The entry is
-`module:function`; production passes `inside.serve:main`, the self-check passes an attack.
+`module:function`; production passes that of `serve`, the self-check passes an attack.
 """
 
 import importlib
@@ -14,4 +14,4 @@ def main() -> None:
     """Run the payload that the command line names."""
     module, _, function = sys.argv[1].partition(":")
     channel = RunnerChannel(int(sys.argv[2]))
-    getattr(importlib.import_module(f"models_registry.runtime.{module}"), function)(channel)
+    getattr(importlib.import_module(module), function)(channel)

@@ -1,4 +1,4 @@
-"""Loading a model and running it: transformers as it is, fp32, nothing of the repository's code trusted."""
+"""Loading a model and running it: transformers as it is, nothing of the repository's code trusted."""
 
 import sys
 from collections.abc import Callable
@@ -22,6 +22,7 @@ BATCH_SIZE = 16
 LONGEST = 8192
 # Position tables of these start behind the padding token's index.
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"})
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TRUSTED_LOADING = {"local_files_only": True, "trust_remote_code": False}
 
 
@@ -33,12 +34,12 @@ def configure(threads: int) -> None:
     torch.set_grad_enabled(False)
 
 
-def load(path: str, task: str) -> "Model":
+def load(path: str, task: str, dtype: str) -> "Model":
     """The model in `path`. Raises Refusal("model.unloadable", reason)."""
     config = AutoConfig.from_pretrained(path, **_TRUSTED_LOADING)
     tokenizer = AutoTokenizer.from_pretrained(path, config=config, **_TRUSTED_LOADING)
     kind, auto, ignored = _KINDS[task]
-    network, loading = _network(auto, path, config)
+    network, loading = _network(auto, path, config, dtype=_DTYPES[dtype])
     missing = [key for key in loading["missing_keys"] if not key.startswith(ignored)]
     if missing or loading["mismatched_keys"]:
         # transformers fills such tensors with random numbers and goes on.
@@ -48,8 +49,8 @@ def load(path: str, task: str) -> "Model":
     return kind(network.eval().to(device), tokenizer, device)
 
 
-def _network(auto: Any, path: str, config: Any) -> tuple[Any, dict[str, Any]]:
-    options = {"config": config, "dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+def _network(auto: Any, path: str, config: Any, *, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
+    options = {"config": config, "dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     try:
         return auto.from_pretrained(path, attn_implementation="sdpa", **options, **_TRUSTED_LOADING)  # type: ignore[no-any-return]
     except ValueError as error:
@@ -151,7 +152,7 @@ class Embedder(Model):
         tokens = self.tokens(texts, truncate=parameters["truncate"])
 
         def compute(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            states = self.network(input_ids=ids, attention_mask=mask).last_hidden_state
+            states = self.network(input_ids=ids, attention_mask=mask).last_hidden_state.float()
             if parameters["pooling"] == "cls":
                 vectors = states[:, 0]
             else:
@@ -174,7 +175,7 @@ class Classifier(Model):
         tokens = self.tokens(texts, truncate=parameters["truncate"])
 
         def compute(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            logits = self.network(input_ids=ids, attention_mask=mask).logits
+            logits = self.network(input_ids=ids, attention_mask=mask).logits.float()
             problem = self.network.config.problem_type
             if problem == "regression":
                 return logits

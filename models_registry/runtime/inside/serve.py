@@ -50,7 +50,7 @@ def prepare(channel: RunnerChannel) -> Any:
 def _load(channel: RunnerChannel, models: Any) -> Any:
     request = channel.receive()
     try:
-        model = models.load(lockdown.MODEL_PATH, request["task"])
+        model = models.load(lockdown.MODEL_PATH, request["task"], request["dtype"])
         channel.send({"kind": "ready", **model.facts()})
     except Refusal as refusal:
         channel.send({"kind": "failed", **refusal.fields})
