@@ -1,6 +1,5 @@
 """Is each file what its name says? Every check reads the file itself and loads nothing."""
 
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,7 +120,7 @@ def _is_png(data: bytes) -> bool:
     if data[:8] != b"\x89PNG\r\n\x1a\n":
         return False
     while at + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
+        length = int.from_bytes(data[at : at + 4], "big")
         kind = data[at + 4 : at + 8]
         at += 12 + length
         if kind == b"IEND":
