@@ -45,11 +45,18 @@ class ReleaseForm(forms.Form):
     )
     library = forms.ChoiceField(choices=LIBRARIES)
     dtype = forms.ChoiceField(choices=DTYPES, label="Data type of the weights")
-    model_id = forms.CharField(required=False, widget=forms.HiddenInput)
+    model_id = forms.RegexField(r"^[0-9]{1,78}$", required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["task"].choices = task_choices()  # type: ignore[attr-defined]
+
+    def metadata(self) -> dict[str, Any]:
+        """What the registry wants to know of an upload; without a model it is a new one."""
+        given = {name: value for name, value in self.cleaned_data.items() if value not in ("", None)}
+        if "model_id" in given:
+            given["model_id"] = int(given["model_id"])
+        return given
 
 
 def _parameter_field(parameter: Parameter) -> forms.Field:

@@ -1,14 +1,33 @@
 """The pages of the site."""
 
-from django.urls import path
+from django.urls import path, register_converter
 
-from marketplace.storefront.views import api_page, keys, session, status
+from marketplace.storefront.converters import DigestConverter, Uint256Converter
+from marketplace.storefront.views import api_page, demo, jobs, keys, mine, models, orders, publish, session, status
+
+register_converter(Uint256Converter, "uint256")
+register_converter(DigestConverter, "digest")
 
 urlpatterns = [
-    path("sign-in/", session.sign_in, name="sign-in"),
-    path("sign-out/", session.sign_out, name="sign-out"),
+    path("", models.model_list, name="model-list"),
+    path("models/<uint256:model_id>/", models.model_page, name="model"),
+    path("models/<uint256:model_id>/run/", jobs.run, name="run"),
+    path("licences/", mine.my_licences, name="licences"),
+    path("orders/<uuid:order_id>/state/", orders.order_state, name="order-state"),
+    path("jobs/", jobs.jobs, name="jobs"),
+    path("jobs/<uuid:job_id>/", jobs.job_page, name="job"),
+    path("jobs/<uuid:job_id>/state/", jobs.job_state, name="job-state"),
+    path("jobs/<uuid:job_id>/cancel/", jobs.job_cancel, name="job-cancel"),
+    path("jobs/<uuid:job_id>/delete/", jobs.job_payload_delete, name="job-payload-delete"),
+    path("publish/", publish.publish, name="publish"),
+    path("publish/<digest:digest>/", publish.release_page, name="release"),
+    path("publish/<digest:digest>/state/", publish.release_state, name="release-state"),
+    path("my/models/", mine.my_models, name="my-models"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<slug:prefix>/revoke/", keys.key_revoke, name="key-revoke"),
+    path("sign-in/", session.sign_in, name="sign-in"),
+    path("sign-out/", session.sign_out, name="sign-out"),
     path("status/", status.chain_status, name="chain-status"),
     path("api/", api_page.api_page, name="api-page"),
+    path("demo/wallet", demo.demo_wallet, name="demo-wallet"),
 ]

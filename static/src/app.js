@@ -1,7 +1,8 @@
-// Every page: htmx and two small conveniences.
+// Every page: htmx and a few small conveniences.
 import htmx from "htmx.org";
 import "./behaviours/copy.js";
 import "./behaviours/menu.js";
+import "./behaviours/refusals.js";
 
 document.documentElement.classList.add("js");
 window.htmx = htmx;

@@ -7,14 +7,15 @@ from django import template
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from weighhouse.core.cid import digest_parse, root_cid
 
-from marketplace.storefront import money
+from marketplace.licences.tokens import amount_text, token_get
 from marketplace.storefront.cards import card_html
 from models_registry.runtime.tasks import TASKS
 
 register = template.Library()
 
-_UNITS = ((365 * 86_400, "year"), (30 * 86_400, "month"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+_UNITS = ((365 * 86_400, "year"), (86_400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 _SIZES = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -41,12 +42,14 @@ def hashed(text: str, label: str = "") -> SafeString:
 @register.filter
 def amount(value: int, token: str) -> str:
     """Money of a token, in its own unit and with its symbol."""
-    return money.amount_text(value, token)
+    return amount_text(value, token)
 
 
 @register.filter
-def symbol(token: str) -> str:
-    return money.token_symbol(token)
+def symbol(address: str) -> str:
+    """A token's symbol where this site knows the token; its own `symbol()` is a stranger's word."""
+    token = token_get(address)
+    return token.symbol if token else f"token {short(address)}"
 
 
 @register.filter
@@ -95,6 +98,12 @@ def percent(value: float) -> str:
 @register.filter
 def card(text: str) -> SafeString:
     return SafeString(card_html(text))
+
+
+@register.filter
+def cid(digest: str) -> str:
+    """The root CID that a digest on chain determines."""
+    return str(root_cid(digest_parse(digest)))
 
 
 @register.filter

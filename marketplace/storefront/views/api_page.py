@@ -20,7 +20,12 @@ def _operations() -> list[dict[str, Any]]:
     """`{method, path, summary, description, scope}` in the order of the paths."""
     schema = SchemaGenerator().get_schema(request=None, public=True)
     return [
-        {"method": method.upper(), "path": path, "summary": item.get("summary", ""), "text": item.get("description", "")}
+        {
+            "method": method.upper(),
+            "path": path,
+            "summary": item.get("summary", ""),
+            "text": item.get("description", ""),
+        }
         for path, item_by_method in schema["paths"].items()
         for method, item in item_by_method.items()
         if method in _METHODS

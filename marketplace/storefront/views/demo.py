@@ -5,12 +5,12 @@ import json
 from django.conf import settings
 from django.http import Http404, HttpRequest, JsonResponse
 from django.views.decorators.http import require_POST
+from weighhouse.core.errors import WeighhouseError
 
 from chain.demo_wallet import demo_wallet_request
 from chain.errors import DemoWalletRefused
 from chain.gateway.errors import Reverted
 from marketplace.storefront.throttle import throttled
-from weighhouse.core.errors import WeighhouseError
 
 MAX_BODY_BYTES = 64 * 1024
 INTERNAL = -32603

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from marketplace.accounts import selectors, services
-from marketplace.accounts.errors import ApiKeyLimit
+from marketplace.accounts.errors import ApiKeyLimitError
 from marketplace.storefront.forms import ApiKeyForm
 from marketplace.storefront.throttle import throttled
 
@@ -34,7 +34,7 @@ def keys(request: HttpRequest) -> HttpResponse:
                 expires_at=timezone.now() + timedelta(days=days) if days else None,
             )
             form = ApiKeyForm()
-        except ApiKeyLimit as error:
+        except ApiKeyLimitError as error:
             form.add_error(None, error.message)
     context = {
         "form": form,

@@ -4,7 +4,7 @@ import { marketCall, NATIVE, tokenCall } from "../lib/contracts.js";
 import { StateError } from "../lib/errors.js";
 import { behaviour, site } from "../lib/page.js";
 import { Status } from "../lib/status.js";
-import { api, follow, send, withWallet } from "../lib/transact.js";
+import { follow, send, withWallet } from "../lib/transact.js";
 
 /** Let the market take exactly the price: no more than this purchase needs. */
 async function approve(client, status, { token, price, priceText }) {
@@ -30,8 +30,7 @@ async function buy(client, status, plan) {
   const what = isNative ? `pay ${plan.priceText} for the licence` : `step 2 of 2, pay ${plan.priceText} for the licence`;
   const call = marketCall("buy", [plan.id, plan.hash, client.account.address], isNative ? plan.price : 0n);
   const hash = await send({ client, status, what, call });
-  const order = await api("POST", "/api/v1/orders", { plan: String(plan.id), tx_hash: hash });
-  await follow(status, `/orders/${order.id}/state/`);
+  await follow(status, { kind: "buy", hash, plan: plan.id });
 }
 
 behaviour("[data-buy]", (box) => {

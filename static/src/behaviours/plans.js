@@ -46,7 +46,7 @@ behaviour("form[data-add-plan]", (form) => {
   const status = new Status(form.querySelector("[data-status]"));
   const action = async (client) => {
     const call = marketCall("addPlan", [termsOf(form)]);
-    await follow(status, `/transactions/${await send({ client, status, what: "add the plan", call })}/`);
+    await follow(status, { kind: "add_plan", hash: await send({ client, status, what: "add the plan", call }) });
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -57,7 +57,10 @@ behaviour("form[data-add-plan]", (form) => {
 behaviour("[data-retire-plan]", (box) => {
   const button = box.querySelector("button");
   const status = new Status(box.querySelector("[data-status]"));
-  const call = marketCall("retirePlan", [BigInt(box.dataset.retirePlan)]);
-  const action = async (client) => follow(status, `/transactions/${await send({ client, status, what: "retire the plan", call })}/`);
+  const plan = BigInt(box.dataset.retirePlan);
+  const call = marketCall("retirePlan", [plan]);
+  const action = async (client) => {
+    await follow(status, { kind: "retire_plan", hash: await send({ client, status, what: "retire the plan", call }), plan });
+  };
   button.addEventListener("click", () => withWallet({ button, status, action }));
 });

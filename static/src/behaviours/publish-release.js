@@ -10,6 +10,7 @@ behaviour("[data-publish-release]", (box) => {
   const status = new Status(box.querySelector("[data-status]"));
   const call = model ? registryCall("release", [BigInt(model), digest]) : registryCall("publish", [digest]);
   const what = model ? `publish this release of model ${model}` : "publish this release as a new model";
-  const action = async (client) => follow(status, `/transactions/${await send({ client, status, what, call })}/`);
+  const kind = model ? "release" : "publish";
+  const action = async (client) => follow(status, { kind, hash: await send({ client, status, what, call }) });
   button.addEventListener("click", () => withWallet({ button, status, action }));
 });

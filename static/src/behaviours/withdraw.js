@@ -11,7 +11,7 @@ behaviour("[data-withdraw]", (box) => {
   const action = async (client) => {
     const call = marketCall("withdraw", [BigInt(model), token, client.account.address]);
     const hash = await send({ client, status, what: `withdraw ${amountText} to your account`, call });
-    await follow(status, `/transactions/${hash}/`);
+    await follow(status, { kind: "withdraw", hash });
   };
   button.addEventListener("click", () => withWallet({ button, status, action }));
 });

@@ -1,6 +1,6 @@
 // Sending one transaction. What it did is for the indexer to say, not for this script.
 import { simulateContract, writeContract } from "viem/actions";
-import { api } from "./api.js";
+import { api, ProblemError } from "./api.js";
 import { explain } from "./errors.js";
 import { shortHex, site } from "./page.js";
 import { connect } from "./wallet.js";
@@ -18,10 +18,20 @@ export async function send({ client, status, what, call }) {
   return hash;
 }
 
-/** Put the server's fragment that follows this transaction into the status box; htmx keeps it fresh. */
-export function follow(status, url) {
-  status.box.dataset.state = "following";
-  return window.htmx.ajax("GET", url, { target: status.box, swap: "innerHTML" });
+/**
+ * Record the transaction as an order of this account and put the server's fragment that follows it into the box.
+ * htmx keeps the fragment fresh; it says "done" only when the indexer saw the log.
+ */
+export async function follow(status, { kind, hash, plan }) {
+  try {
+    const order = await api("POST", "/api/v1/orders", { kind, tx_hash: hash, ...(plan ? { plan: String(plan) } : {}) });
+    status.box.dataset.state = "following";
+    await window.htmx.ajax("GET", `/orders/${order.id}/state/`, { target: status.box, swap: "innerHTML" });
+  } catch (error) {
+    // The money is on its way already: say so, whatever kept the site from noting it.
+    const why = error instanceof ProblemError ? error.message : "The site could not be reached.";
+    status.show("unknown", `Sent as transaction ${hash}, but this page cannot follow it: ${why} Do not send it again; reload the page in a minute.`);
+  }
 }
 
 /** Run `action(client)` for the signed-in account behind a button, with every refusal explained in the box. */
@@ -37,5 +47,3 @@ export async function withWallet({ button, status, action }) {
     button.disabled = false;
   }
 }
-
-export { api };

@@ -1,0 +1,143 @@
+"""Running a model from its page, and the jobs that came of it."""
+
+import uuid
+from typing import Any, cast
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from marketplace.accounts.models import Account
+from marketplace.inference import selectors, services
+from marketplace.inference.errors import JobNotOpenError
+from marketplace.inference.models import Job
+from marketplace.storefront.forms import RunForm
+from marketplace.storefront.results import results_of
+from marketplace.storefront.throttle import throttled
+from models_registry import selectors as registry
+from models_registry.runtime.tasks import TASKS
+
+PAGE_SIZE = 30
+NOT_CHANGED = 204
+UNPROCESSABLE = 422
+
+
+@login_required
+@require_POST
+@throttled("job")
+def run(request: HttpRequest, model_id: int) -> HttpResponse:
+    """Turn the form into a job. The page's nonce makes a form that is sent twice one job."""
+    model = registry.model_get(model_id)
+    release = registry.release_latest(model_id)
+    form = RunForm(TASKS[release.task], request.POST)
+    if not form.is_valid():
+        context = {"form": form, "model": model}
+        template = "storefront/parts/run_invalid.html" if _is_fragment(request) else "storefront/run_invalid.html"
+        return render(request, template, context, status=UNPROCESSABLE)
+    licence = request.POST.get("licence", "")
+    job, _ = services.job_create(
+        account=_account(request),
+        model_id=model_id,
+        inputs=form.inputs_value(),
+        parameters=form.parameters_value(),
+        licence_id=int(licence) if licence.isascii() and licence.isdecimal() and len(licence) <= 78 else None,
+        idempotency_key=f"page-{request.POST.get('nonce', '')[:64]}" if request.POST.get("nonce") else None,
+    )
+    if not _is_fragment(request):
+        return redirect("job", job.pk)
+    context = {**_job_context(job), "show_link": True, "nonce": uuid.uuid4().hex, "is_fragment": True}
+    return render(request, "storefront/parts/job_started.html", context)
+
+
+@login_required
+@require_safe
+def jobs(request: HttpRequest) -> HttpResponse:
+    """The account's jobs, newest first."""
+    rows = selectors.job_list(_account(request))
+    before = parse_datetime(request.GET.get("before", "")) if len(request.GET.get("before", "")) < 40 else None
+    if before is not None:
+        rows = rows.filter(created_at__lt=before)
+    found = list(rows[: PAGE_SIZE + 1])
+    page = found[:PAGE_SIZE]
+    context = {
+        "jobs": page,
+        "models": registry.model_get_many({job.model_id for job in page}),
+        "next_query": urlencode({"before": page[-1].created_at.isoformat()}) if len(found) > PAGE_SIZE else "",
+    }
+    return render(request, "storefront/jobs.html", context)
+
+
+@login_required
+@never_cache
+@require_safe
+def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    job = selectors.job_get(account=_account(request), job_id=job_id)
+    model = registry.model_get_many([job.model_id]).get(job.model_id)
+    context = {
+        **_job_context(job),
+        "model_name": model.name if model else f"model {job.model_id}",
+        "fingerprint": _fingerprint_rows(job),
+    }
+    return render(request, "storefront/job.html", context)
+
+
+@login_required
+@never_cache
+@require_safe
+def job_state(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """The fragment that follows a job. A poll that saw the same state gets no content."""
+    job = selectors.job_get(account=_account(request), job_id=job_id)
+    if job.is_open and request.GET.get("seen") == _seen(job):
+        return HttpResponse(status=NOT_CHANGED)
+    return render(request, "storefront/parts/job.html", _job_context(job))
+
+
+@login_required
+@require_POST
+def job_cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """Cancel an open job; one that has just ended is shown as it ended."""
+    try:
+        job = services.job_cancel(account=_account(request), job_id=job_id)
+    except JobNotOpenError:
+        job = selectors.job_get(account=_account(request), job_id=job_id)
+    if not _is_fragment(request):
+        return redirect("job", job_id)
+    return render(request, "storefront/parts/job.html", _job_context(job))
+
+
+@login_required
+@require_POST
+def job_payload_delete(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    services.job_payload_delete(account=_account(request), job_id=job_id)
+    return redirect("job", job_id)
+
+
+def _job_context(job: Job) -> dict[str, Any]:
+    outputs = selectors.job_outputs(job)
+    request = selectors.job_request(job)
+    inputs = request["inputs"] if request else []
+    results = results_of(job.task, inputs, outputs.outputs) if outputs else []
+    return {"job": job, "results": results, "has_payload": request is not None, "seen": _seen(job)}
+
+
+def _seen(job: Job) -> str:
+    """What a poll compares: the state, and which attempt is under way."""
+    return f"{job.state}-{job.attempts}-{int(job.error is not None)}"
+
+
+def _fingerprint_rows(job: Job) -> list[tuple[str, str]]:
+    fingerprint = job.fingerprint or {}
+    return [(name.replace("_", " ").capitalize(), str(value)[:200]) for name, value in sorted(fingerprint.items())]
+
+
+def _account(request: HttpRequest) -> Account:
+    return cast(Account, request.user)
+
+
+def _is_fragment(request: HttpRequest) -> bool:
+    return bool(request.htmx)  # type: ignore[attr-defined]
