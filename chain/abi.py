@@ -26,6 +26,15 @@ CONTRACTS = ("ModelRegistry", "LicenceMarket", "TestUSD")
 # Their events are indexed. A payment token is somebody else's contract and its events prove nothing here.
 INDEXED_CONTRACTS = ("ModelRegistry", "LicenceMarket")
 
+# Token libraries name these arguments as they like. Handlers get the standards' words (EIP-721, EIP-4906).
+_STANDARD_NAMES = {
+    "Transfer(address,address,uint256)": ("from", "to", "tokenId"),
+    "Approval(address,address,uint256)": ("owner", "approved", "tokenId"),
+    "ApprovalForAll(address,address,bool)": ("owner", "operator", "approved"),
+    "MetadataUpdate(uint256)": ("tokenId",),
+    "BatchMetadataUpdate(uint256,uint256)": ("fromTokenId", "toTokenId"),
+}
+
 
 class LogUndecodableError(ValueError):
     """A log does not have the form that the ABI promises."""
@@ -77,7 +86,7 @@ def artefact(name: str) -> Artefact:
         bytecode=content["bytecode"],
         functions={item["name"]: item for item in abi if item["type"] == "function"},
         events={_topic(item): _event_type(item) for item in abi if item["type"] == "event"},
-        errors={_selector(item): item for item in abi if item["type"] == "error"},
+        errors={selector(item): item for item in abi if item["type"] == "error"},
     )
 
 
@@ -87,7 +96,7 @@ def call_encode(contract: str, function: str, args: list[Any] | tuple[Any, ...])
     Overloaded functions may be named with their types: `safeTransferFrom(address,address,uint256)`.
     """
     item = _function(contract, function)
-    return _selector(item) + arguments_encode(item["inputs"], args).hex()
+    return selector(item) + arguments_encode(item["inputs"], args).hex()
 
 
 def result_decode(contract: str, function: str, data: bytes) -> tuple[Any, ...]:
@@ -121,8 +130,7 @@ def event_decode(contract: str, topics: tuple[str, ...], data: str) -> tuple[str
 
 def error_decode(data: bytes) -> tuple[str, dict[str, Any]]:
     """Name and arguments of revert data; `("Unknown", {"data": ...})` where no contract of ours declares it."""
-    selector = "0x" + data[:4].hex()
-    for item in _errors().get(selector, ()):
+    for item in _errors().get("0x" + data[:4].hex(), ()):
         try:
             values = values_decode(item["inputs"], data[4:])
         except (DecodingError, ValueError, OverflowError):
@@ -192,7 +200,10 @@ def _function(contract: str, function: str) -> AbiItem:
 
 
 def _event_type(item: AbiItem) -> EventType:
-    inputs = [{**part, "name": part["name"] or f"arg{n}"} for n, part in enumerate(item["inputs"])]
+    names = _STANDARD_NAMES.get(_signature(item), tuple(part["name"] for part in item["inputs"]))
+    inputs = [
+        {**part, "name": name or f"arg{n}"} for n, (part, name) in enumerate(zip(item["inputs"], names, strict=True))
+    ]
     return EventType(
         name=item["name"],
         indexed=tuple(part for part in inputs if part["indexed"]),
@@ -206,11 +217,11 @@ def _errors() -> dict[str, list[AbiItem]]:
     text, number = {"name": "message", "type": "string"}, {"name": "code", "type": "uint256"}
     table: dict[str, list[AbiItem]] = {}
     for item in ({"name": "Error", "inputs": [text]}, {"name": "Panic", "inputs": [number]}):
-        table.setdefault(_selector(item), []).append(item)
+        table.setdefault(selector(item), []).append(item)
     for name in CONTRACTS:
         if (ARTEFACTS_DIR / f"{name}.json").is_file():
-            for selector, item in artefact(name).errors.items():
-                table.setdefault(selector, []).append(item)
+            for known, item in artefact(name).errors.items():
+                table.setdefault(known, []).append(item)
     return table
 
 
@@ -227,5 +238,6 @@ def _topic(item: AbiItem) -> str:
     return "0x" + keccak(text=_signature(item)).hex()
 
 
-def _selector(item: AbiItem) -> str:
+def selector(item: AbiItem) -> str:
+    """The first four bytes of calldata or revert data, as hex."""
     return _topic(item)[:10]

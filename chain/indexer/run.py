@@ -272,7 +272,8 @@ def _failure_tell(indexer: Indexer | None, error: Exception, *, failures: int, p
     trace = error if isinstance(error, DatabaseError) or error.__cause__ is not None else None
     logger.log(level, "Indexing stopped: %s. Trying again in %.1f s.", error, pause, exc_info=trace)
     try:
-        close_old_connections()
+        if isinstance(error, DatabaseError):
+            close_old_connections()
         if indexer is not None:
             indexer.error_report(error)
             indexer.close()

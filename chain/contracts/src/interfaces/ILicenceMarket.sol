@@ -110,10 +110,10 @@ interface ILicenceMarket {
     /// @notice Buys one licence of a plan for `recipient`, paid by the caller. An approval of the price must be in
     /// place where a token pays; the value sent is the price in the native coin, else 0.
     /// @param planId The plan.
-    /// @param planHash What the buyer agreed to; see `planHash`. It binds the price, so the caller risks no other.
+    /// @param agreedHash The `planHash` that the buyer agreed to. It binds the price, so the caller risks no other.
     /// @param recipient The holder. No receiver hook is called: it must be able to use an ERC-721 token.
     /// @return licenceId The new token.
-    function buy(uint256 planId, bytes32 planHash, address recipient) external payable returns (uint256 licenceId);
+    function buy(uint256 planId, bytes32 agreedHash, address recipient) external payable returns (uint256 licenceId);
 
     /// @notice Pays the model's whole credit in one token to `to`. By the model's owner.
     /// @return amount In the token's smallest unit.

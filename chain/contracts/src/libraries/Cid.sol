@@ -14,8 +14,8 @@ library Cid {
         bytes memory text = new bytes(59);
         text[0] = "b";
         uint256 length = 1;
-        uint256 buffer; // the low `bits` bits wait to be written; what is above them was written and falls off
-        uint256 bits;
+        uint256 buffer = 0; // the low `bits` bits wait to be written; what is above them was written and falls off
+        uint256 bits = 0;
         for (uint256 i = 0; i < binary.length; ++i) {
             buffer = (buffer << 8) | uint8(binary[i]);
             bits += 8;

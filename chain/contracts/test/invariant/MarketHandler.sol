@@ -213,6 +213,18 @@ contract MarketHandler is TestBase {
         vm.warp(block.timestamp + s % 20 days);
     }
 
+    /// Onto the second at which a licence ends, and onto the one before: nowhere else is a boundary seen.
+    function passTimeToAnExpiry(uint256 licence) external {
+        if (licenceIds.length == 0) return;
+        uint256 licenceId = licenceIds[licence % licenceIds.length];
+        uint256 expiry = _purchases[licenceId].expiry;
+        if (expiry <= block.timestamp) return;
+        vm.warp(expiry - 1);
+        if (!market.isValid(licenceId)) violation = "a licence ended early";
+        vm.warp(expiry);
+        if (market.isValid(licenceId)) violation = "a licence did not end";
+    }
+
     function allowToken(uint256 token, bool allowed) external {
         vm.prank(_admin);
         market.setTokenAllowed(tokens[1 + token % 2], allowed || token % 4 != 0); // mostly allowed
