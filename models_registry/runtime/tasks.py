@@ -60,9 +60,9 @@ class Parameter:
 
     def _check_number(self, value: Any) -> int | float:
         wanted = f"{'a whole number' if self.kind == 'integer' else 'a number'} from {self.minimum} to {self.maximum}"
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._refused(wanted, value)
-        if self.kind == "integer" and value != int(value):
+        if isinstance(value, float) and not (math.isfinite(value) and (self.kind == "number" or value.is_integer())):
             raise self._refused(wanted, value)
         if (self.minimum is not None and value < self.minimum) or (self.maximum is not None and value > self.maximum):
             raise self._refused(wanted, value)
@@ -176,7 +176,11 @@ def _is_clean(text: str) -> bool:
 
 def _describe(value: Any) -> str:
     """A value in a message: short, printable whatever it holds."""
-    if isinstance(value, str | int | float | bool) or value is None:
+    if isinstance(value, int) and abs(value) > 2**64:
+        return "a far larger number"  # writing out a huge one takes long, or fails
+    if isinstance(value, str):
+        return ascii(value[:80])[:80]
+    if isinstance(value, int | float | bool) or value is None:
         return ascii(value)[:80]
     return f"a {type(value).__name__}"
 
@@ -240,7 +244,14 @@ TEXT_GENERATION = TaskSpec(
     output_schema={"type": "array", "items": _GENERATION},
     parameters=(
         Parameter("max_new_tokens", "integer", 64, "Most tokens to write.", minimum=1, maximum=1024),
-        Parameter("temperature", "number", 0.0, "0 takes the likeliest token; above, tokens are sampled.", 0, 2),
+        Parameter(
+            "temperature",
+            "number",
+            0.0,
+            "0 takes the likeliest token, and so does anything below 0.01; above, tokens are sampled.",
+            0,
+            2,
+        ),
         Parameter("top_p", "number", 1.0, "Sample among the likeliest tokens of this total probability.", 0.01, 1),
         Parameter("seed", "integer", 0, "The same seed gives the same sample.", 0, 2**32 - 1),
         Parameter("stop", "texts", [], "End before the first of these texts."),

@@ -250,7 +250,7 @@ class _StopTexts(StoppingCriteria):
 
 
 def _sampling(parameters: dict[str, Any]) -> dict[str, Any]:
-    if parameters["temperature"] == 0:
+    if parameters["temperature"] < 0.01:  # division by less overflows
         return {"do_sample": False}
     return {
         "do_sample": True,

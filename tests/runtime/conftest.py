@@ -1,0 +1,24 @@
+"""One pool for the tests that only use it; those that break things make their own."""
+
+import pytest
+
+from models_registry.runtime.pool import RunnerPool
+from models_registry.runtime.specs import MIB, RunnerSpec, SandboxConfig
+from tests.runtime.support import spec_of
+
+
+@pytest.fixture(scope="session")
+def config() -> SandboxConfig:
+    return SandboxConfig(memory_bytes=1536 * MIB)
+
+
+@pytest.fixture(scope="session")
+def pool(config):
+    pool = RunnerPool(config, memory_bytes=4096 * MIB)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session")
+def specs(tiny_models) -> dict[str, RunnerSpec]:
+    return {task: spec_of(path, task) for task, path in tiny_models.items()}

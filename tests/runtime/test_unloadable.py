@@ -1,0 +1,136 @@
+"""Releases that intake would refuse, or should have: each gives its code, and the pool goes on."""
+
+import json
+import shutil
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from models_registry.runtime.errors import (
+    InputError,
+    ModelUnloadableError,
+    OutputInvalidError,
+    RunnerError,
+    RunnerOutOfMemoryError,
+)
+from tests.fixtures.weights import readable
+from tests.runtime.support import spec_of
+
+
+@pytest.fixture
+def classifier(tiny_classifier, tmp_path):
+    """A copy to spoil."""
+    return readable(shutil.copytree(tiny_classifier, tmp_path / "release"))
+
+
+def change_config(release, **changes):
+    path = release / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def change_weights(release, change):
+    path = release / "model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"format": "pt"})
+    readable(release)
+
+
+def run(pool, release, text="a good house"):
+    return pool.run(spec_of(release, "text-classification"), text, {}, 60)
+
+
+def test_missing_tensor_is_refused_instead_of_invented(pool, classifier):
+    change_weights(classifier, lambda tensors: tensors.pop("classifier.weight"))
+    with pytest.raises(ModelUnloadableError, match="tensors are missing") as caught:
+        run(pool, classifier)
+    assert "classifier.weight" in caught.value.log
+
+
+def test_tensor_of_another_shape_is_refused(pool, classifier):
+    change_weights(
+        classifier, lambda tensors: tensors.update({"classifier.bias": tensors["classifier.bias"][:2].copy()})
+    )
+    with pytest.raises(ModelUnloadableError):
+        run(pool, classifier)
+
+
+def test_weights_of_nan_give_no_answer(pool, classifier):
+    change_weights(classifier, lambda tensors: tensors["classifier.weight"].fill(float("nan")))
+    with pytest.raises(OutputInvalidError, match="NaN"):
+        run(pool, classifier)
+
+
+def test_tokenizer_with_ids_beyond_the_vocabulary_is_refused(pool, classifier):
+    name = "bert.embeddings.word_embeddings.weight"
+    change_weights(classifier, lambda tensors: tensors.update({name: tensors[name][:7].copy()}))
+    change_config(classifier, vocab_size=7)
+    with pytest.raises(ModelUnloadableError, match="token ids"):
+        run(pool, classifier)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"model_type": 7}'])
+def test_broken_configuration_is_refused(pool, classifier, content):
+    (classifier / "config.json").write_text(content)
+    with pytest.raises(ModelUnloadableError):
+        run(pool, classifier)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 64])
+def test_broken_weights_are_refused(pool, classifier, content):
+    (classifier / "model.safetensors").write_bytes(content)
+    with pytest.raises(ModelUnloadableError):
+        run(pool, classifier)
+
+
+def test_release_without_safetensors_is_refused_without_starting_anything(pool, classifier):
+    (classifier / "model.safetensors").rename(classifier / "pytorch_model.bin")
+    before = pool.pids()
+    with pytest.raises(ModelUnloadableError, match=r"no \.safetensors"):
+        run(pool, classifier)
+    assert pool.pids() == before
+
+
+def test_code_of_a_release_is_not_run(pool, classifier):
+    (classifier / "own.py").write_text("raise SystemExit('OWN CODE RAN')\n")
+    readable(classifier)
+    change_config(classifier, model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModel": "own.Model"})
+    with pytest.raises(ModelUnloadableError) as caught:
+        run(pool, classifier)
+    assert "OWN CODE RAN" not in caught.value.log
+
+
+def test_configuration_of_a_giant_is_ended_by_its_memory_cap(pool, classifier):
+    change_config(classifier, vocab_size=2**31 - 1, hidden_size=4096)
+    with pytest.raises((RunnerOutOfMemoryError, ModelUnloadableError)):
+        run(pool, classifier)
+
+
+def test_file_that_the_runner_may_not_read_is_named_to_the_operator(pool, classifier):
+    if pool.plan.way != "setpriv":
+        pytest.skip("ONLY A ROOT WORKER'S RUNNERS HAVE A USER OF THEIR OWN: this run is not root's")
+    (classifier / "config.json").chmod(0o600)
+    with pytest.raises(ModelUnloadableError, match="0644") as caught:
+        run(pool, classifier)
+    assert caught.value.log.endswith("config.json") and "config.json" not in caught.value.message
+
+
+def test_unknown_task_or_dtype_is_refused(pool, tiny_classifier):
+    with pytest.raises(ModelUnloadableError, match="no task"):
+        pool.run(spec_of(tiny_classifier, "image-to-doom"), "x", {}, 10)
+
+
+def test_long_input_with_truncate_false_is_an_input_error_and_the_runner_lives(pool, specs):
+    spec = specs["text-classification"]
+    pool.run(spec, "good", {}, 60)
+    before = pool.pids()[spec.key]
+    with pytest.raises(InputError, match="longer than the 64 tokens"):
+        pool.run(spec, "house " * 100, {"truncate": False}, 60)
+    assert pool.pids()[spec.key] == before
+
+
+def test_good_release_runs_after_a_bad_one(pool, classifier, tiny_classifier):
+    (classifier / "config.json").write_text("{")
+    with pytest.raises(RunnerError):
+        run(pool, classifier)
+    assert len(run(pool, tiny_classifier).outputs[0]) == 3
