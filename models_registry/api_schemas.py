@@ -74,6 +74,7 @@ class UploadSerializer(serializers.Serializer[Upload]):
     """An upload with the files that it holds so far."""
 
     id = serializers.UUIDField()
+    publisher = serializers.CharField()
     name = serializers.CharField()
     summary = serializers.CharField(allow_blank=True)
     task = serializers.CharField()

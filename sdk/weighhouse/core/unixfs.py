@@ -72,7 +72,7 @@ class Link:
 
 @dataclass(slots=True)
 class Dag:
-    """A built DAG: its root, its dag-pb nodes by CID, its raw leaves by CID, in the order of a depth-first walk."""
+    """A built DAG: its root, its nodes by CID (dag-pb, and raw ones held in memory), its leaves by CID."""
 
     root: Cid | None = None
     nodes: dict[Cid, bytes] = field(default_factory=dict)
@@ -147,6 +147,15 @@ def file_add(dag: Dag, path: Path, profile: Profile | None = None) -> Link:
     while len(level) > 1:
         level = [_node_add(dag, level[start : start + profile.width]) for start in range(0, len(level), profile.width)]
     return level[0]
+
+
+def bytes_add(dag: Dag, data: bytes) -> Link:
+    """Add a small file whose bytes are in memory. Raises UnixFsError for more than one leaf."""
+    if len(data) > CHUNK_BYTES:
+        raise UnixFsError(f"Expected at most {CHUNK_BYTES} bytes, got {len(data)}.")
+    cid = Cid.of(RAW, data)
+    dag.nodes[cid] = data
+    return Link(cid, len(data), len(data))
 
 
 def directory_node_add(dag: Dag, entries: Iterable[Link]) -> Link:
