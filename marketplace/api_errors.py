@@ -195,7 +195,7 @@ def _framework_problem(error: exceptions.APIException) -> Response:
         )
         return problem("request.invalid", detail, data={"errors": errors})
     if isinstance(error, exceptions.Throttled):
-        wait = math.ceil(error.wait or RETRY_AFTER_S)
+        wait = math.ceil(getattr(error, "wait", None) or RETRY_AFTER_S)
         detail = f"Too many requests of this kind. Try again in {wait} s."
         return problem("request.throttled", detail, retryable=True, data={"retry_after": wait})
     if isinstance(error, exceptions.PermissionDenied):

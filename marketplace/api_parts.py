@@ -1,14 +1,29 @@
 """What the API's views share: keyset pages and on-chain integers."""
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 from django.urls import register_converter
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.pagination import CursorPagination
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from chain.fields import UINT256_MAX
+
+
+class ThrottledByMethod(APIView):
+    """A view of several methods of which only some are costly. `throttle_scopes` names the rate of each of those."""
+
+    throttle_scopes: Mapping[str, str] = {}
+
+    def get_throttles(self) -> list[Any]:
+        scope = self.throttle_scopes.get(self.request.method or "")
+        if scope is None:
+            return []
+        vars(self)["throttle_scope"] = scope  # where ScopedRateThrottle looks for it
+        return super().get_throttles()
 
 
 class KeysetPagination(CursorPagination):
@@ -32,9 +47,7 @@ class KeysetPagination(CursorPagination):
 class Uint256StringField(serializers.Field):
     """An on-chain integer: a decimal string in JSON, because it may exceed 2^53; `int` in Python."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
-        "invalid": "Expected a whole number from 0 to 2^256 - 1 as a decimal string."
-    }
+    default_error_messages = {"invalid": "Expected a whole number from 0 to 2^256 - 1 as a decimal string."}
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, int) and not isinstance(data, bool):

@@ -36,6 +36,8 @@ def _choose() -> dict[str, str]:
         "WEIGHHOUSE_RPC_URL": f"http://127.0.0.1:{free_port()}",
         "WEIGHHOUSE_CHAIN_ID": "31337",
         "WEIGHHOUSE_ADDRESS_BOOK_DIR": f"{directory}/deployments",
+        # Empty: pages in tests find static files by their finders. WhiteNoise warns about a directory that is missing.
+        "WEIGHHOUSE_STATIC_ROOT": tempfile.mkdtemp(prefix="static-", dir=directory),
         "WEIGHHOUSE_SITE_URL": "http://testserver",
         "WEIGHHOUSE_ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
         "WEIGHHOUSE_LOG_LEVEL": "WARNING",

@@ -1,6 +1,6 @@
 """`/api/v1/session` and `/api/v1/keys`."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib.auth import logout
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -11,7 +11,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from marketplace.accounts import selectors, services
+from marketplace.accounts.authentication import caller
 from marketplace.accounts.models import ApiKey, KeyScope
+from marketplace.api_parts import ThrottledByMethod
 
 ADDRESS = r"^0x[0-9a-fA-F]{40}\Z"
 NO_STORE = {"Cache-Control": "no-store"}
@@ -21,6 +23,10 @@ class ChallengeSerializer(serializers.Serializer[Any]):
     nonce = serializers.CharField()
     message = serializers.CharField(allow_null=True, help_text="What the wallet signs; null without `address`.")
     expires_at = serializers.DateTimeField()
+
+
+class NonceQuerySerializer(serializers.Serializer[Any]):
+    address = serializers.RegexField(ADDRESS, required=False)
 
 
 class SignInSerializer(serializers.Serializer[Any]):
@@ -61,27 +67,20 @@ class SessionNonceView(APIView):
     )
     def get(self, request: Request) -> Response:
         """Start a sign-in: a message for the wallet of `address`, good for one answer within five minutes."""
-        field = serializers.RegexField(ADDRESS, required=False)
-        address = request.query_params.get("address")
-        if address is not None:
-            try:
-                address = field.run_validation(address)
-            except serializers.ValidationError as error:
-                raise serializers.ValidationError({"address": error.detail}) from error
-        challenge = services.sign_in_begin(session=request.session, address=address)
+        form = NonceQuerySerializer(data=request.query_params)
+        form.is_valid(raise_exception=True)
+        challenge = services.sign_in_begin(session=request.session, address=form.validated_data.get("address"))
         return Response(ChallengeSerializer(challenge).data, headers=NO_STORE)
 
 
-class SessionView(APIView):
+class SessionView(ThrottledByMethod):
     """Who is signed in."""
 
     permission_classes = (AllowAny,)
     # A key does not sign in; asking who it speaks for is harmless but belongs to no scope.
     required_scope = None
 
-    def get_throttles(self) -> list[Any]:
-        self.throttle_scope = "sign-in" if self.request.method == "POST" else None
-        return super().get_throttles()
+    throttle_scopes = {"POST": "sign-in"}
 
     @extend_schema(operation_id="session_get", tags=["session"], responses=SessionSerializer)
     def get(self, request: Request) -> Response:
@@ -105,19 +104,15 @@ class SessionView(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-class KeyListView(APIView):
+class KeyListView(ThrottledByMethod):
     """The account's API keys. Sessions only: a key cannot make keys."""
 
-    throttle_scope: ClassVar[str | None] = None
-
-    def get_throttles(self) -> list[Any]:
-        self.throttle_scope = "key" if self.request.method == "POST" else None
-        return super().get_throttles()
+    throttle_scopes = {"POST": "key"}
 
     @extend_schema(operation_id="key_list", tags=["keys"], responses=KeySerializer(many=True))
     def get(self, request: Request) -> Response:
         """All keys of the account, newest first, without their secrets."""
-        return Response(KeySerializer(selectors.api_key_list(request.user), many=True).data)
+        return Response(KeySerializer(selectors.api_key_list(caller(request)), many=True).data)
 
     @extend_schema(
         operation_id="key_create", tags=["keys"], request=KeySerializer, responses={201: CreatedKeySerializer}
@@ -126,7 +121,7 @@ class KeyListView(APIView):
         """Create a key. The answer is the only place where it is shown."""
         form = KeySerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        row, key = services.api_key_create(account=request.user, **form.validated_data)
+        row, key = services.api_key_create(account=caller(request), **form.validated_data)
         body = {**KeySerializer(row).data, "key": key}
         return Response(body, status=status.HTTP_201_CREATED, headers=NO_STORE)
 
@@ -135,5 +130,5 @@ class KeyView(APIView):
     @extend_schema(operation_id="key_revoke", tags=["keys"], responses=KeySerializer)
     def delete(self, request: Request, prefix: str) -> Response:
         """Revoke a key at once. The row stays, so that its history can be read."""
-        row: ApiKey = services.api_key_revoke(account=request.user, prefix=prefix)
+        row: ApiKey = services.api_key_revoke(account=caller(request), prefix=prefix)
         return Response(KeySerializer(row).data)

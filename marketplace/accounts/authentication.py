@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 
 from marketplace.accounts import services
@@ -43,3 +44,10 @@ class CsrfSessionAuthentication(SessionAuthentication):
         if user is None or not user.is_active:
             return None
         return user, None
+
+
+def caller(request: Request) -> Account:
+    """The account behind a request that `IsAccount` let through."""
+    if not isinstance(request.user, Account):
+        raise NotAuthenticated
+    return request.user

@@ -1,5 +1,6 @@
 """Who uses the site: an account is an Ethereum address that once proved itself by a signature."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -25,7 +26,7 @@ class Account(AbstractBaseUser):
     USERNAME_FIELD = "address"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
-    objects = AccountManager()  # type: ignore[assignment]
+    objects = AccountManager()
 
     def __str__(self) -> str:
         return self.address
@@ -34,7 +35,8 @@ class Account(AbstractBaseUser):
         """Binds a session to the account; the base class derives it from a password."""
         return salted_hmac("marketplace.accounts.session", self.address, algorithm="sha256").hexdigest()
 
-    def get_session_auth_fallback_hash(self):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    def get_session_auth_fallback_hash(self) -> Iterator[str]:
+        """None: an older secret of the site does not keep sessions alive."""
         return iter(())
 
 

@@ -50,7 +50,7 @@ def sign_in_begin(*, session: SessionBase, address: str | None = None) -> SignIn
     nonce = secrets.token_hex(16)
     now = timezone.now()
     message = siwe.message_build(address, nonce=nonce) if address else None
-    SignInNonce.objects.create(nonce=nonce, session_key=session.session_key, expires_at=now + NONCE_LIFETIME)
+    SignInNonce.objects.create(nonce=nonce, session_key=session.session_key or "", expires_at=now + NONCE_LIFETIME)
     return SignInChallenge(nonce=nonce, message=message, expires_at=now + NONCE_LIFETIME)
 
 

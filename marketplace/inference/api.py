@@ -10,7 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from marketplace.api_parts import KeysetPagination, Uint256StringField
+from marketplace.accounts.authentication import caller
+from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256StringField
 from marketplace.inference import selectors, services
 from marketplace.inference.models import Job, JobState
 
@@ -82,19 +83,17 @@ def job_body(job: Job) -> dict[str, Any]:
     return {**JobSummarySerializer(job).data, **extra}
 
 
-class JobListView(GenericAPIView[Job]):
+class JobListView(ThrottledByMethod, GenericAPIView[Job]):
     required_scope = "run"
     pagination_class = KeysetPagination
     serializer_class = JobSummarySerializer
 
-    def get_throttles(self) -> list[Any]:
-        self.throttle_scope = "job" if self.request.method == "POST" else None
-        return super().get_throttles()
+    throttle_scopes = {"POST": "job"}
 
     @extend_schema(operation_id="job_list", tags=["jobs"], responses=JobSummarySerializer(many=True))
     def get(self, request: Request) -> Response:
         """The account's jobs, newest first, without their outputs."""
-        page = self.paginate_queryset(selectors.job_list(request.user))
+        page = self.paginate_queryset(selectors.job_list(caller(request)))
         return self.get_paginated_response(JobSummarySerializer(page, many=True).data)
 
     @extend_schema(
@@ -111,7 +110,7 @@ class JobListView(GenericAPIView[Job]):
         form.is_valid(raise_exception=True)
         given = form.validated_data
         job, is_new = services.job_create(
-            account=request.user,
+            account=caller(request),
             model_id=given["model"],
             inputs=given["inputs"],
             parameters=given.get("parameters"),
@@ -131,7 +130,7 @@ class JobView(APIView):
     @extend_schema(operation_id="job_get", tags=["jobs"], responses=JobSerializer)
     def get(self, request: Request, job_id: UUID) -> Response:
         """One job of the account, with its outputs while they are kept."""
-        job = selectors.job_get(account=request.user, job_id=job_id)
+        job = selectors.job_get(account=caller(request), job_id=job_id)
         return Response(job_body(job), headers={"Cache-Control": "no-store"})
 
 
@@ -141,7 +140,7 @@ class JobCancelView(APIView):
     @extend_schema(operation_id="job_cancel", tags=["jobs"], request=None, responses=JobSerializer)
     def post(self, request: Request, job_id: UUID) -> Response:
         """Cancel an open job. No call is counted."""
-        return Response(job_body(services.job_cancel(account=request.user, job_id=job_id)))
+        return Response(job_body(services.job_cancel(account=caller(request), job_id=job_id)))
 
 
 class JobPayloadView(APIView):
@@ -150,5 +149,5 @@ class JobPayloadView(APIView):
     @extend_schema(operation_id="job_payload_delete", tags=["jobs"], responses={204: None})
     def delete(self, request: Request, job_id: UUID) -> Response:
         """Delete inputs and outputs of an ended job at once. The job itself and its call stay on record."""
-        services.job_payload_delete(account=request.user, job_id=job_id)
+        services.job_payload_delete(account=caller(request), job_id=job_id)
         return Response(status=status.HTTP_204_NO_CONTENT)

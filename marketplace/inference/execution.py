@@ -75,7 +75,8 @@ def _result(job: Job) -> RunResult:
     release = registry.release_of_model(job.model_id, job.release_digest)
     path = release_fetch(release.root_cid)
     fault_point("worker.during_job")
-    spec = RunnerSpec(release_path=path, digest=release.digest, task=job.task)
+    dtype = release.manifest.get("runtime", {}).get("dtype", "float32")
+    spec = RunnerSpec(release_path=path, digest=release.digest, task=job.task, dtype=dtype)
     return runner_pool().run(spec, request["inputs"], request["parameters"], settings.JOB_DEADLINE_S)
 
 

@@ -21,7 +21,7 @@ def payload_encrypt(job_id: UUID, value: Any) -> bytes:
     return _fernet().encrypt(orjson.dumps({"job": str(job_id), "value": value}))
 
 
-def payload_decrypt(job_id: UUID, token: bytes) -> Any:
+def payload_decrypt(job_id: UUID, token: bytes | memoryview) -> Any:
     """The value again. Raises JobPayloadDeletedError where the key is gone or the row belongs to another job."""
     try:
         content = orjson.loads(_fernet().decrypt(bytes(token)))

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 from weighhouse.core.errors import WeighhouseError
@@ -265,7 +265,7 @@ def _expire(job: Job) -> None:
     _job_end(queued, job, JobState.EXPIRED, error)
 
 
-def _job_end(rows: Any, job: Job, state: JobState, error: WeighhouseError) -> bool:
+def _job_end(rows: QuerySet[Job], job: Job, state: JobState, error: WeighhouseError) -> bool:
     with transaction.atomic():
         moved = rows.update(
             state=state, error=error_json(error), finished_at=timezone.now(), lease_token=None, lease_until=None
@@ -276,7 +276,7 @@ def _job_end(rows: Any, job: Job, state: JobState, error: WeighhouseError) -> bo
     return True
 
 
-def _held(job: Job) -> Any:
+def _held(job: Job) -> QuerySet[Job]:
     """The row of a job, as long as the attempt that `job` was read for holds it."""
     return Job.objects.filter(pk=job.pk, state=JobState.RUNNING, lease_token=job.lease_token)
 

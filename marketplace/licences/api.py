@@ -12,6 +12,7 @@ from rest_framework.views import APIView
 
 from chain import selectors as chain
 from chain.transactions import TransactionRequest, call_data
+from marketplace.accounts.authentication import caller
 from marketplace.api_parts import Uint256StringField
 from marketplace.licences import selectors
 from marketplace.licences.errors import PlanRetiredError
@@ -42,7 +43,7 @@ class TransactionSerializer(serializers.Serializer[Any]):
     summary = serializers.CharField(help_text="What signing it does, for people.")
     chain_id = serializers.CharField()
     to = serializers.CharField()
-    data = serializers.CharField()
+    data = serializers.CharField()  # type: ignore[assignment]
     value = serializers.CharField(help_text="In wei.")
 
 
@@ -114,7 +115,7 @@ class LicenceListView(APIView):
         """Licences that the account holds by the index, newest first, at most 500."""
         form = _ModelFilterSerializer(data=request.query_params)
         form.is_valid(raise_exception=True)
-        views = selectors.licence_list_for_holder(request.user.address, model_id=form.validated_data.get("model"))
+        views = selectors.licence_list_for_holder(caller(request).address, model_id=form.validated_data.get("model"))
         return Response(LicenceSerializer(views, many=True).data)
 
 

@@ -10,7 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from marketplace.api_parts import KeysetPagination, Uint256StringField
+from marketplace.accounts.authentication import caller
+from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256StringField
 from marketplace.orders import selectors, services
 from marketplace.orders.models import Order, OrderKind, OrderState
 
@@ -45,19 +46,17 @@ class OrderSerializer(serializers.Serializer[Any]):
         return None if order.event is None else order.event.args.get("licenceId")
 
 
-class OrderListView(GenericAPIView[Order]):
+class OrderListView(ThrottledByMethod, GenericAPIView[Order]):
     required_scope = "run"
     pagination_class = KeysetPagination
     serializer_class = OrderSerializer
 
-    def get_throttles(self) -> list[Any]:
-        self.throttle_scope = "order" if self.request.method == "POST" else None
-        return super().get_throttles()
+    throttle_scopes = {"POST": "order"}
 
     @extend_schema(operation_id="order_list", tags=["orders"], responses=OrderSerializer(many=True))
     def get(self, request: Request) -> Response:
         """The account's orders, newest first."""
-        page = self.paginate_queryset(selectors.order_list(request.user))
+        page = self.paginate_queryset(selectors.order_list(caller(request)))
         return self.get_paginated_response(OrderSerializer(page, many=True).data)
 
     @extend_schema(
@@ -72,7 +71,7 @@ class OrderListView(GenericAPIView[Order]):
         form.is_valid(raise_exception=True)
         given = form.validated_data
         order, is_new = services.order_record(
-            account=request.user, tx_hash=given["tx_hash"], kind=given["kind"], plan_id=given.get("plan")
+            account=caller(request), tx_hash=given["tx_hash"], kind=given["kind"], plan_id=given.get("plan")
         )
         code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
         return Response(OrderSerializer(order).data, status=code, headers={"Location": f"/api/v1/orders/{order.pk}"})
@@ -84,4 +83,4 @@ class OrderView(APIView):
     @extend_schema(operation_id="order_get", tags=["orders"], responses=OrderSerializer)
     def get(self, request: Request, order_id: UUID) -> Response:
         """One order of the account."""
-        return Response(OrderSerializer(selectors.order_get(account=request.user, order_id=order_id)).data)
+        return Response(OrderSerializer(selectors.order_get(account=caller(request), order_id=order_id)).data)

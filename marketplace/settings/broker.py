@@ -30,6 +30,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "registry-sweep": {
+        "task": "models_registry.tasks.registry_sweep",
+        "schedule": 15.0,
+        "options": {"expires": 60},
+    },
     "orders-follow": {"task": "marketplace.orders.tasks.orders_follow", "schedule": 5.0, "options": {"expires": 30}},
     "sign-in-purge": {
         "task": "marketplace.accounts.tasks.sign_in_purge",
