@@ -3,7 +3,8 @@ import { api, csrfToken, parse, ProblemError } from "./lib/api.js";
 import { behaviour, element } from "./lib/page.js";
 import { Status } from "./lib/status.js";
 
-const METADATA = ["name", "summary", "task", "licence", "library", "dtype", "model_id"];
+// The API's names, and the form's.
+const METADATA = { name: "name", summary: "summary", task: "task", licence: "licence", library: "library", dtype: "dtype", model: "model_id" };
 
 /** Files with the path they will have in the release: the chosen directory's own name and hidden files drop out. */
 function chosenFiles(form) {
@@ -46,11 +47,10 @@ function put(upload, { path, file }, progress) {
 }
 
 function explainFile(shown, error) {
-  const remedy = error.problem?.remedy ? ` ${error.problem.remedy}` : "";
   shown.progress.remove();
   shown.item.dataset.state = "refused";
   shown.state.replaceWith(element("span", { className: "badge bad", text: "refused" }));
-  shown.item.append(element("span", { className: "field-error", text: `${error.message}${remedy}` }));
+  shown.item.append(element("span", { className: "field-error", text: error.message }));
 }
 
 class Uploader {
@@ -66,7 +66,8 @@ class Uploader {
 
   /** The draft for this metadata: a second attempt after a broken connection goes on with the first one's. */
   async draft() {
-    const metadata = Object.fromEntries(METADATA.map((name) => [name, this.form.elements[name]?.value.trim()]).filter(([, value]) => value));
+    const given = Object.entries(METADATA).map(([name, field]) => [name, this.form.elements[field]?.value.trim()]);
+    const metadata = Object.fromEntries(given.filter(([, value]) => value));
     const text = JSON.stringify(metadata);
     if (this.upload === null || text !== this.metadata) {
       this.upload = (await api("POST", "/api/v1/uploads", metadata)).id;
@@ -97,6 +98,19 @@ class Uploader {
     return refused;
   }
 
+  /** Run `action` with the form's button disabled; say what went wrong, and keep what was received. */
+  async guarded(action) {
+    this.button.disabled = true;
+    try {
+      await action();
+    } catch (error) {
+      const text = error instanceof ProblemError ? error.message : "The connection to the site broke. What was received is kept; press the button to go on.";
+      this.status.show("failed", text);
+    } finally {
+      this.button.disabled = false;
+    }
+  }
+
   async run() {
     const files = chosenFiles(this.form);
     if (!files.length) {
@@ -106,10 +120,16 @@ class Uploader {
     await this.draft();
     const refused = await this.sendAll(files);
     if (refused) {
-      this.status.show("failed", `${refused} of ${files.length} files were refused, for the reasons above. Nothing was published. Mend or remove them, choose the files again, and upload once more.`);
-      this.upload = null;
+      const text = `${refused} of ${files.length} files were refused, for the reasons below. Nothing was published. Mend them, choose the files again and upload once more, or leave them out.`;
+      const goOn = element("button", { type: "button", className: "small outline", text: "Go on without the refused files" });
+      goOn.addEventListener("click", () => this.guarded(() => this.submit()));
+      this.status.show("failed", text, goOn);
       return;
     }
+    await this.submit();
+  }
+
+  async submit() {
     this.status.show("checking", "All files received. Building the release.");
     const release = await api("POST", "/api/v1/releases", { upload: this.upload });
     window.location.assign(`/publish/${release.digest}/`);
@@ -118,16 +138,8 @@ class Uploader {
 
 behaviour("form[data-upload]", (form) => {
   const uploader = new Uploader(form);
-  form.addEventListener("submit", async (event) => {
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
-    uploader.button.disabled = true;
-    try {
-      await uploader.run();
-    } catch (error) {
-      const text = error instanceof ProblemError ? error.message : "The connection to the site broke. What was received is kept; press the button to go on.";
-      uploader.status.show("failed", text);
-    } finally {
-      uploader.button.disabled = false;
-    }
+    uploader.guarded(() => uploader.run());
   });
 });

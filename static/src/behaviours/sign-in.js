@@ -9,7 +9,7 @@ import { connect } from "../lib/wallet.js";
 
 async function signIn(wallet, status, next) {
   const { client, account } = await connect({ status, wallet });
-  const { message } = await api("POST", "/api/v1/session/nonce", { address: account });
+  const { message } = await api("GET", `/api/v1/session/nonce?address=${account}`);
   status.show("waiting-for-wallet", "Read the message in your wallet and sign it. Signing in costs nothing.");
   const signature = await signMessage(client, { account, message });
   status.show("checking", "Checking the signature.");

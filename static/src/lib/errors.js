@@ -43,6 +43,7 @@ export function revertReason(error) {
 /** `{state, text}` for anything that a wallet action can throw. */
 export function explain(error) {
   if (error.state) return { state: error.state, text: error.message };
+  if (error.name === "ProblemError") return { state: "failed", text: error.message };
   const chain = chainOf(error);
   const codes = chain.map((item) => item.code);
   if (codes.includes(4001) || named(chain, "UserRejectedRequestError")) {
