@@ -83,7 +83,7 @@ def test_sign_in_with_a_message_for_another_domain_is_refused(client):
     message = challenge(client).replace("testserver wants you", "evil.example wants you")
     response = answer(client, message)
     assert response.status_code == 400
-    assert response.json()["code"].startswith("chain.sign_in")
+    assert response.json()["code"].startswith("siwe.")
 
 
 def test_sign_in_of_a_closed_account_is_refused(client):
