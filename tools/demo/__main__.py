@@ -36,6 +36,7 @@ def main() -> int:
         print(f"make demo: {error}", file=sys.stderr)
         return 2
     config = config_load(var)
+    config.ready_file.unlink(missing_ok=True)
     try:
         return _run(config, lock=lock, samples=options.samples, namespaced=options.namespace)
     finally:
@@ -59,7 +60,7 @@ def _run(config: DemoConfig, *, lock: int, samples: bool, namespaced: bool) -> i
     child = subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", *namespace, *inside],
         cwd=binaries.ROOT,
-        env=config.environment(),
+        env={**config.environment(), "DEMO_STARTER": str(os.getpid())},
         pass_fds=[lock],
         start_new_session=True,
     )

@@ -8,6 +8,7 @@
 """
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -93,8 +94,10 @@ def _answers(url: str) -> bool:
 
 
 def _announce(config: DemoConfig, *, seconds: float) -> None:
-    addresses = {"site_url": config.site_url, "rpc_url": config.rpc_url, "broker_url": config.broker_url}
-    write_private(config.ready_file, json.dumps({**addresses, "chain_port": config.chain_port, "seconds": seconds}))
+    # The starter's process id tells this start's file from one that a SIGKILL left behind.
+    starter = int(os.environ.get("DEMO_STARTER", "0"))
+    ready = {"site_url": config.site_url, "rpc_url": config.rpc_url, "seconds": seconds, "starter": starter}
+    write_private(config.ready_file, json.dumps(ready))
     print(f"\nReady in {seconds:.0f} s. Ctrl-C stops everything; the state is kept.\n", flush=True)
     print(f"    {config.site_url}\n", flush=True)
 
