@@ -84,7 +84,7 @@ def publish(arguments: argparse.Namespace) -> int:
                 f"The API key belongs to {release['publisher']}, the private key to {account.address}. "
                 "Use both of the same account."
             )
-        model_id = published_model(client, chain, account, release, arguments.model)
+        model_id = published_model(client, chain, account, release, model=arguments.model)
         if arguments.market and not arguments.model:
             add_plan(chain, account, model_id, arguments)
         wait_until_listed(client, model_id, release["digest"])
@@ -114,7 +114,7 @@ def checked_release(client: Client, arguments: argparse.Namespace) -> dict[str, 
 
 
 def published_model(
-    client: Client, chain: Web3, account: LocalAccount, release: dict[str, Any], model: int | None
+    client: Client, chain: Web3, account: LocalAccount, release: dict[str, Any], *, model: int | None
 ) -> int:
     """Sign what the site proposes, unless the chain has the release already. Returns the model's id."""
     for published in release["published"]:
