@@ -16,6 +16,15 @@ from pathlib import Path
 MIN_KILLED_BY_INVARIANTS = 10
 
 
+# A failure is enough here: shrinking it to the shortest sequence is for a person who debugs. Without the optimizer, and
+# with tests that find contracts at run time, a mutant compiles in a few seconds.
+FORGE_SETTINGS = {
+    "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
+    "FOUNDRY_OPTIMIZER": "false",
+    "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
+}
+
+
 class MutantError(Exception):
     """A mutant could not be tried; the message says why."""
 
@@ -103,14 +112,13 @@ def patch_apply(copy: Path, patch: Path, *options: str) -> None:
 
 def tests_run(copy: Path, forge: Path, mutant: str) -> Outcome:
     """Run all forge tests. Raises MutantError where they do not even run, as with a mutant that does not compile."""
-    # A failure is enough; shrinking it to the shortest sequence is for a person who debugs. The gas tests pin
-    # numbers, not behaviour: a mutant that they alone notice is not noticed.
-    shutil.rmtree(copy / "cache" / "invariant", ignore_errors=True)
-    shutil.rmtree(copy / "cache" / "fuzz", ignore_errors=True)
+    # forge replays recorded failures first; those of another mutant would only cost time.
+    for recorded in ("invariant", "fuzz"):
+        shutil.rmtree(copy / "cache" / recorded, ignore_errors=True)
     forged = subprocess.run(
         [str(forge), "test", "--json", "--no-match-contract", "GasTest"],
         cwd=copy,
-        env={**os.environ, "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0"},
+        env={**os.environ, **FORGE_SETTINGS},
         capture_output=True,
         text=True,
         check=False,

@@ -2,9 +2,9 @@
 """Build, check and test the contracts. Needs Node and `npm ci`; nothing here uses the network.
 
 build    compile and write chain/contracts/abi/*.json
-check    compile and fail when the committed artefacts differ
-test     run the forge tests; further arguments go to `forge test`
-gas      compare the gas snapshot with the code; `--write` takes a new one
+check    compile and fail when the committed artefacts differ, or when `forge fmt` would change a source
+test     run the forge tests and compare the gas snapshot; with further arguments, `forge test` with these alone
+gas      compare the gas snapshot; `--write` takes a new one
 mutants  break the contracts one patch at a time and show which tests notice
 """
 
@@ -148,7 +148,7 @@ def command_check() -> int:
             "Run `tools/contracts.py build` and commit the result."
         )
     print(f"the artefacts of {', '.join(CONTRACTS)} equal the sources")
-    return 0
+    return forge_run(["fmt", "--check", "src", "test"])
 
 
 def command_gas(*, write: bool) -> int:
@@ -162,7 +162,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build")
     commands.add_parser("check")
-    commands.add_parser("test")
+    commands.add_parser("test", add_help=False)
     commands.add_parser("gas").add_argument("--write", action="store_true")
     mutants = commands.add_parser("mutants")
     mutants.add_argument("names", nargs="*", help="only these patches, by file name without .patch")
@@ -175,7 +175,7 @@ def main() -> int:
         if known.command == "check":
             return command_check()
         if known.command == "test":
-            return forge_run(["test", *rest])
+            return forge_run(["test", *rest]) or (0 if rest else command_gas(write=False))
         if known.command == "gas":
             return command_gas(write=known.write)
         node_require()

@@ -128,10 +128,7 @@ interface ILicenceMarket {
     /// @return live Licences in existence.
     /// @return sold Licences ever sold, which is the last serial.
     /// @return retired Whether the sale was stopped.
-    function plan(uint256 planId)
-        external
-        view
-        returns (PlanTerms memory terms, uint32 live, uint32 sold, bool retired);
+    function plan(uint256 planId) external view returns (PlanTerms memory terms, uint32 live, uint32 sold, bool retired);
 
     /// @notice `keccak256(abi.encode(terms))`: every field, and the model.
     function planHash(uint256 planId) external view returns (bytes32);

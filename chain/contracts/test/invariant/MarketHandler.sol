@@ -163,9 +163,8 @@ contract MarketHandler is TestBase {
         bytes32 agreed = keccak256(abi.encode(other));
         if (agreed == keccak256(abi.encode(_terms[planId]))) return;
         vm.prank(_actor(who));
-        (bool done,) = address(market).call{value: _value(planId)}(
-            abi.encodeCall(market.buy, (planId, agreed, _actor(who)))
-        );
+        (bool done,) =
+            address(market).call{value: _value(planId)}(abi.encodeCall(market.buy, (planId, agreed, _actor(who))));
         if (done) violation = "bought under a hash that is not the plan's";
     }
 

@@ -42,9 +42,7 @@ contract MarketBuyTest is MarketTest {
         uint256 licenceId = planId << 32 | 1;
         bytes32 agreed = market.planHash(planId);
         vm.expectEmit(address(market));
-        emit ILicenceMarket.LicenceBought(
-            licenceId, planId, friend, buyer, 0.1 ether, uint64(START + 30 days), 500
-        );
+        emit ILicenceMarket.LicenceBought(licenceId, planId, friend, buyer, 0.1 ether, uint64(START + 30 days), 500);
         vm.expectEmit(address(market));
         emit ERC721.Transfer(address(0), friend, licenceId);
         vm.prank(buyer);

@@ -91,6 +91,16 @@ contract MarketLicencesTest is MarketTest {
         market.transferFrom(buyer, friend, licenceId);
     }
 
+    function testFuzz_Transfer_IsAllowedByTheTransferableFlagAlone(uint8 rights, bool transferable) public {
+        PlanTerms memory terms = nativeTerms();
+        terms.flags = uint8(bound(rights, 1, 3)) | (transferable ? TRANSFERABLE : 0);
+        uint256 licenceId = buy(addPlan(terms));
+        if (!transferable) expectError(abi.encodeWithSelector(ILicenceMarket.LicenceBound.selector, licenceId));
+        vm.prank(buyer);
+        market.transferFrom(buyer, friend, licenceId);
+        vm.assertEq(market.ownerOf(licenceId), transferable ? friend : buyer, "holder");
+    }
+
     function test_Transfer_RevertsWhenTheSenderIsGivenAsZero() public {
         uint256 licenceId = buy(addPlan(nativeTerms()));
         expectError(abi.encodeWithSelector(ERC721.TransferFromIncorrectOwner.selector));

@@ -97,8 +97,7 @@ contract MarketPlansTest is MarketTest {
         addPlan(terms);
         terms.period = 3650 days + 1;
         expectAddReverts(
-            terms,
-            abi.encodeWithSelector(ILicenceMarket.PeriodTooLong.selector, 3650 days + 1, uint256(3650 days))
+            terms, abi.encodeWithSelector(ILicenceMarket.PeriodTooLong.selector, 3650 days + 1, uint256(3650 days))
         );
     }
 

@@ -149,8 +149,16 @@ contract ModelRegistryTest is TestBase {
         vm.startPrank(publisher);
         registry.publish(bytes32(uint256(1)));
         registry.publish(bytes32(type(uint256).max));
-        vm.assertEq(registry.tokenURI(1), "ipfs://bafybeiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaae/manifest.json", "1");
-        vm.assertEq(registry.tokenURI(2), "ipfs://bafybeih777777777777777777777777777777777777777777777777774/manifest.json", "max");
+        vm.assertEq(
+            registry.tokenURI(1),
+            "ipfs://bafybeiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaae/manifest.json",
+            "1"
+        );
+        vm.assertEq(
+            registry.tokenURI(2),
+            "ipfs://bafybeih777777777777777777777777777777777777777777777777774/manifest.json",
+            "max"
+        );
     }
 
     function test_Approve_RevertsWhenACoinIsSentAlong() public {
