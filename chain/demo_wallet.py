@@ -102,6 +102,8 @@ def _send_transaction(params: Sequence[Any]) -> Any:
     chain_id = transaction.get("chainId")
     if chain_id is not None and _number(chain_id) != settings.CHAIN_ID:
         raise DemoWalletRefused("The transaction is for another chain.", rpc_code=UNKNOWN_CHAIN)
+    # As wallets do: what would fail is told now, with its reason, and costs nothing.
+    get_gateway().request("eth_estimateGas", [transaction])
     return get_gateway().request("eth_sendTransaction", [transaction])
 
 

@@ -205,7 +205,11 @@ class _Endpoint:
             self._checked = False
             raise
         answers = content if isinstance(content, list) else [content]
-        by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
+        by_id = {
+            answer.get("id"): answer
+            for answer in answers
+            if isinstance(answer, dict) and isinstance(answer.get("id"), int | None)
+        }
         if len(calls) > 1 and len(answers) == 1 and "error" in by_id.get(None, {}):
             # A batch that is refused as a whole comes back as one error.
             raise error_name(by_id[None]["error"], method=calls[0][0])
