@@ -40,6 +40,23 @@ async function ensureChain(provider, status) {
   }
 }
 
+/** The account to act for. A wallet that offers the expected one already is not asked again. */
+async function chooseAccount({ name, provider }, expected, status) {
+  const isExpected = (offered) => sameAddress(offered, expected);
+  const offered = expected ? (await provider.request({ method: "eth_accounts" })).find(isExpected) : null;
+  if (offered) return offered;
+  status.show("connecting", `Waiting for ${name}: choose the account in your wallet.`);
+  const accounts = await provider.request({ method: "eth_requestAccounts" });
+  if (!accounts?.length) throw new StateError("wrong-account", `${name} offers no account. Unlock it and try again.`);
+  const account = expected ? accounts.find(isExpected) : accounts[0];
+  if (account) return account;
+  throw new StateError(
+    "wrong-account",
+    `You are signed in as ${shortHex(expected)}, but your wallet offers ${shortHex(accounts[0])}. ` +
+      "Choose the signed-in account in your wallet, or sign out and in again with the other one.",
+  );
+}
+
 /**
  * A viem client on the chosen wallet and account.
  * Throws StateError with state `no-wallet`, `wrong-account` or `wrong-chain`, and the wallet's own errors.
@@ -47,17 +64,7 @@ async function ensureChain(provider, status) {
 export async function connect({ status, wallet, account: expected }) {
   const chosen = wallet ?? (await pickWallet(status));
   if (!chosen) throw new StateError("no-wallet", NO_WALLET);
-  status.show("connecting", `Waiting for ${chosen.name}: choose the account in your wallet.`);
-  const accounts = await chosen.provider.request({ method: "eth_requestAccounts" });
-  if (!accounts?.length) throw new StateError("wrong-account", `${chosen.name} offers no account. Unlock it and try again.`);
-  const account = expected ? accounts.find((offered) => sameAddress(offered, expected)) : accounts[0];
-  if (!account) {
-    throw new StateError(
-      "wrong-account",
-      `You are signed in as ${shortHex(expected)}, but your wallet offers ${shortHex(accounts[0])}. ` +
-        "Choose the signed-in account in your wallet, or sign out and in again with the other one.",
-    );
-  }
+  const account = await chooseAccount(chosen, expected, status);
   await ensureChain(chosen.provider, status);
   remember(chosen);
   const client = createClient({ account, chain: chain(), transport: custom(chosen.provider, { retryCount: 0 }), pollingInterval: 500 });
