@@ -107,10 +107,8 @@ def _clone_namespace(facts: Facts) -> Evidence:
 
 
 def _tcp(facts: Facts) -> Evidence:
-    for host in ("127.0.0.1", facts["host_address"]):
-        with contextlib.suppress(OSError), socket.create_connection((host, facts["tcp_port"]), timeout=2):
-            return f"connected to {host}"
-    return None
+    with socket.create_connection(("127.0.0.1", facts["tcp_port"]), timeout=2):
+        return "connected to a port of the host"
 
 
 def _udp(facts: Facts) -> Evidence:
@@ -158,17 +156,28 @@ def _devices(facts: Facts) -> Evidence:
 
 
 def _environments(facts: Facts) -> Evidence:
-    for path in Path("/proc").glob("[0-9]*/environ"):
+    """Every environment that can be read, as it was when its program started."""
+    for path in [Path("/proc/self/environ"), *_listed("/proc", "[0-9]*/environ")]:
         with contextlib.suppress(OSError):
             names = {entry.split(b"=")[0].decode("utf-8", "replace") for entry in path.read_bytes().split(b"\0")}
             if names & set(facts["foreign_variables"]):
                 return f"{path} holds {sorted(names & set(facts['foreign_variables']))}"
-    own = set(os.environ) & set(facts["foreign_variables"])
-    return f"inherited {sorted(own)}" if own else None
+    return None
+
+
+def _listed(place: str, pattern: str) -> list[Path]:
+    try:
+        return list(Path(place).glob(pattern))
+    except OSError:
+        return []
 
 
 def _first_process(facts: Facts) -> Evidence:
     return _opened([f"/proc/1/{name}" for name in ("environ", "cmdline", "maps", "mem", "fd")], os.O_RDONLY)
+
+
+def _change_first_process(facts: Facts) -> Evidence:
+    return _opened([f"/proc/1/{name}" for name in ("oom_score_adj", "mem", "comm", "clear_refs")], os.O_WRONLY)
 
 
 def _other_processes(facts: Facts) -> Evidence:
@@ -200,7 +209,7 @@ def _kernel_settings(facts: Facts) -> Evidence:
         "fs/suid_dumpable",
     ]
     files = [f"/proc/sys/{path}" for path in paths]
-    return _opened([*files, "/proc/sysrq-trigger", "/proc/1/oom_score_adj"], os.O_WRONLY)
+    return _opened([*files, "/proc/sysrq-trigger"], os.O_WRONLY)
 
 
 def _control_groups(facts: Facts) -> Evidence:
@@ -354,6 +363,8 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("open devices", _devices),
     Attack("read the worker's environment", _environments),
     Attack("look into process 1", _first_process, _LOCKED),
+    # Before the lock an unprivileged worker's payload has the same user as process 1, which is bwrap's and holds nothing.
+    Attack("change process 1", _change_first_process, _LOCKED),
     Attack("see other processes", _other_processes),
     Attack("signal the host", _signal_host),
     Attack("signal process 1", _signal_first, _LOCKED),

@@ -172,7 +172,7 @@ class Runner:
     def _ended(self) -> RunnerError:
         """Why the other end is gone. Waits a moment for the process, so that the memory cap can be named."""
         try:
-            self._process.wait(5)
+            self._process.wait(2)
         except subprocess.TimeoutExpired:
             self._process.kill()
         if self._process.ran_out_of_memory():

@@ -1,5 +1,6 @@
 """Where no control group counts memory: look, and end what uses too much. The demo's stand-in."""
 
+import contextlib
 import logging
 import resource
 import subprocess
@@ -42,11 +43,10 @@ class Watchdog:
 def _family(pid: int) -> list[int]:
     family = [pid]
     for member in family:
-        for children in Path(f"/proc/{member}/task").glob("*/children"):
-            try:
+        # Processes end while one looks.
+        with contextlib.suppress(OSError):
+            for children in Path(f"/proc/{member}/task").glob("*/children"):
                 family += map(int, children.read_text().split())
-            except OSError:
-                continue
     return family
 
 

@@ -1,0 +1,186 @@
+"""Payloads of a runner that its model has taken over. Bound into the sandbox and started in the place of `serve`.
+
+Each goes the production way as far as it likes, then misbehaves. The first `load` answers as the tests need.
+"""
+
+import ctypes
+import mmap
+import os
+import struct
+import sys
+import time
+
+from models_registry.runtime.inside import lockdown
+from models_registry.runtime.wire import RunnerChannel, encode
+
+READY = {"kind": "ready", "device": "cpu", "cpu_capability": "AVX2", "max_length": 64}
+GOOD = {
+    "kind": "done",
+    "data": struct.pack("<2f", 0.25, 0.5),
+    "shape": [1, 2],
+    "batches": [[1, 3]],
+    "input_tokens": 3,
+    "output_tokens": 0,
+    "truncated": [],
+}
+
+
+def loaded(channel: RunnerChannel) -> None:
+    channel.send({"kind": "locked", **lockdown.lock(channel.receive())})
+    channel.receive()
+    channel.send(READY)
+
+
+def answering(change):
+    """A payload whose answer is good but for a change; it answers good ever after."""
+
+    def payload(channel: RunnerChannel) -> None:
+        loaded(channel)
+        while True:
+            channel.send({**GOOD, "id": channel.receive()["id"], **change})
+
+    return payload
+
+
+def raw(data: bytes):
+    """A payload that answers the first request with bytes."""
+
+    def payload(channel: RunnerChannel) -> None:
+        loaded(channel)
+        channel.receive()
+        view = memoryview(data)
+        while view:
+            view = view[os.write(channel._descriptor, view) :]
+        time.sleep(60)
+
+    return payload
+
+
+def good(channel):
+    answering({})(channel)
+
+
+def nan(channel):
+    answering({"data": struct.pack("<2f", float("nan"), 0.5)})(channel)
+
+
+def wrong_shape(channel):
+    answering({"shape": [1, 3]})(channel)
+
+
+def wrong_id(channel):
+    answering({"id": b"0" * 16})(channel)
+
+
+def more_outputs(channel):
+    answering({"shape": [2, 1], "batches": [[2, 3]]})(channel)
+
+
+def text_for_numbers(channel):
+    answering({"data": "12345678"})(channel)
+
+
+def forged_failure(channel):
+    answering({"kind": "failed", "code": "licence.refunded", "reason": "<script>", "message": "send money"})(channel)
+
+
+def array_answer(channel):
+    raw(b"\0\0\0\2\x91\x01")(channel)
+
+
+def garbage(channel):
+    raw(b"\0\0\0\x40" + b"\xc1" * 64)(channel)
+
+
+def giant_frame(channel):
+    raw(b"\xff\xff\xff\xff" + b"x" * 2**20)(channel)
+
+
+def swollen_arrays(channel):
+    """Megabytes of empty arrays, each of which would cost the host a hundred bytes."""
+    body = b"\x81\xa4data" + b"\xdd" + struct.pack(">I", 4 * 2**20) + b"\x90" * (4 * 2**20)
+    raw(struct.pack(">I", len(body)) + body)(channel)
+
+
+def answers_ahead(channel):
+    """Sends an answer before there is a question."""
+    loaded(channel)
+    channel.send({**GOOD, "id": b"0" * 16})
+    time.sleep(60)
+
+
+def two_answers(channel):
+    """Appends a second answer to the first, for the next buyer."""
+    loaded(channel)
+    request = channel.receive()
+    answer = encode({**GOOD, "id": request["id"]})
+    os.write(channel._descriptor, answer + encode({**GOOD, "id": b"0" * 16}))
+    time.sleep(60)
+
+
+def silent(channel):
+    loaded(channel)
+    time.sleep(600)
+
+
+def never_ready(channel):
+    channel.send({"kind": "locked", **lockdown.lock(channel.receive())})
+    time.sleep(600)
+
+
+def unlocked(channel):
+    """Claims to be ready without having locked itself."""
+    channel.receive()
+    channel.send(READY)
+    time.sleep(60)
+
+
+def dies(channel):
+    loaded(channel)
+    channel.receive()
+    os._exit(3)
+
+
+def segfaults(channel):
+    loaded(channel)
+    channel.receive()
+    ctypes.string_at(1)
+
+
+def hangs_up(channel):
+    """Closes the channel and lives on."""
+    loaded(channel)
+    channel.receive()
+    os.close(channel._descriptor)
+    time.sleep(600)
+
+
+def floods_log(channel):
+    loaded(channel)
+    request = channel.receive()
+    try:
+        for _ in range(64):
+            os.write(2, b"\x1b[31mSECRET " * 2**16)
+    except OSError:
+        pass
+    channel.send({**GOOD, "id": request["id"]})
+    time.sleep(60)
+
+
+def prints_controls(channel):
+    loaded(channel)
+    channel.receive()
+    sys.stderr.write("\x1b]0;owned\x07 last words")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def eats_memory(channel):
+    loaded(channel)
+    channel.receive()
+    held = []
+    while True:
+        area = mmap.mmap(-1, 2**24)
+        for page in range(0, 2**24, 4096):
+            area[page] = 1
+        held.append(area)
