@@ -84,13 +84,14 @@ def _packaged(package: str, sums: Path) -> dict[str, Path]:
     for line in sums.read_text(encoding="ascii").splitlines():
         expected, name = line.split(maxsplit=1)
         path = root / name
-        if not path.is_file() or _sha256(path) != expected:
+        if not path.is_file() or file_sha256(path) != expected:
             raise SampleFilesError(f"{name} of the package {package} is not the file that the sample's card describes.")
         found[name] = path
     return found
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

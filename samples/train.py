@@ -72,9 +72,8 @@ def sample_check(sample: Sample) -> list[str]:
 
 def _show(figures: Sequence[Figure]) -> None:
     for figure in figures:
-        print(
-            f"  {figure.measured_on}: {figure.measure} {figure.value:.4g}; {figure.baseline} {figure.baseline_value:.4g}"
-        )
+        reached = f"{figure.measure} {figure.value:.4g}"
+        print(f"  {figure.measured_on}: {reached}; {figure.baseline} {figure.baseline_value:.4g}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -51,7 +51,8 @@ class Figure:
 def _table(figures: Sequence[Figure]) -> str:
     rows = ["| measured on | measure | this model | baseline | baseline's figure |", "|---|---|---|---|---|"]
     rows += [
-        f"| {f.measured_on} | {f.measure} ({f.better} is better) | **{f.value:.4g}** | {f.baseline} | {f.baseline_value:.4g} |"
+        f"| {f.measured_on} | {f.measure} ({f.better} is better) | **{f.value:.4g}** "
+        f"| {f.baseline} | {f.baseline_value:.4g} |"
         for f in figures
     ]
     return "\n".join(rows)
