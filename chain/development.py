@@ -66,4 +66,5 @@ def development_require(chain_id: int, what: str) -> None:
 
 
 def is_development_key(key: str) -> bool:
-    return any(account.key == key.lower() for account in DEVELOPMENT_ACCOUNTS)
+    bare = key.strip().lower().removeprefix("0x")
+    return any(account.key == f"0x{bare}" for account in DEVELOPMENT_ACCOUNTS)

@@ -1,0 +1,85 @@
+"""The handlers of the whole site keep their promises to the indexer."""
+
+import pytest
+from django.apps import apps
+from django.db import models
+
+from chain import handlers
+from chain.abi import event_decode
+from chain.handlers import DecodedEvent
+from chain.models import ChainEvent
+
+pytestmark = pytest.mark.django_db
+
+
+def derived_models() -> list[type[models.Model]]:
+    """Every model with a foreign key to `ChainEvent`."""
+    return [
+        model
+        for model in apps.get_models()
+        if any(field.is_relation and field.related_model is ChainEvent for field in model._meta.concrete_fields)
+    ]
+
+
+def table_rows() -> dict[str, list[dict]]:
+    return {model._meta.label: list(model.objects.order_by("pk").values()) for model in derived_models()}
+
+
+def busy_market(market) -> None:
+    model_id, plan_id, licence_id = market.sold_licence(flags=1 | 4)
+    market.release(model_id, b"\x03" * 32)
+    market.send("LicenceMarket", "transferFrom", [market.buyer, market.outsider, licence_id], by=market.buyer)
+    market.send("ModelRegistry", "transferFrom", [market.publisher, market.admin, model_id], by=market.publisher)
+    market.send("LicenceMarket", "retirePlan", [plan_id], by=market.admin)
+    market.send("LicenceMarket", "withdraw", [model_id, "0x" + "00" * 20, market.admin], by=market.admin)
+
+
+def test_handlers_given_every_event_again_change_nothing(market):
+    busy_market(market)
+    market.index()
+    before = table_rows()
+    assert sum(map(len, before.values())) >= 8
+    for row in ChainEvent.objects.order_by("id"):
+        handlers.dispatch(_decoded_again(market, row), row)
+    assert table_rows() == before
+
+
+def test_rows_of_all_handlers_go_with_their_events(market):
+    busy_market(market)
+    market.index()
+    ChainEvent.objects.all().delete()
+    left = {label: rows for label, rows in table_rows().items() if any(row.get("event_id") for row in rows)}
+    assert left == {}
+
+
+def test_reindex_builds_the_same_rows_again(market):
+    busy_market(market)
+    market.index()
+    before = _without_keys(table_rows())
+    indexer = market.indexer()
+    indexer.reset()
+    assert not ChainEvent.objects.exists()
+    indexer.close()
+    market.index()
+    assert _without_keys(table_rows()) == before
+
+
+def _decoded_again(market, row: ChainEvent) -> DecodedEvent:
+    log = market.anvil.rpc("eth_getTransactionReceipt", row.tx_hash)["logs"]
+    (raw,) = [item for item in log if int(item["logIndex"], 16) == row.log_index]
+    name, args = event_decode(row.contract, tuple(raw["topics"]), raw["data"])
+    return DecodedEvent(row.contract, name, args, row.block_number, row.block_time, row.tx_hash, row.log_index)
+
+
+def _without_keys(tables: dict[str, list[dict]]) -> dict[str, list[dict]]:
+    """Rows without primary and foreign keys, which are new, and without the time of their creation."""
+    return {label: [_facts(apps.get_model(label), row) for row in rows] for label, rows in tables.items()}
+
+
+def _facts(model: type[models.Model], row: dict) -> dict:
+    fields = [field for field in model._meta.concrete_fields if not (field.is_relation or field.primary_key)]
+    return {
+        field.attname: row[field.attname]
+        for field in fields
+        if not getattr(field, "auto_now", False) and not getattr(field, "auto_now_add", False)
+    }
