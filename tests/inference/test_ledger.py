@@ -1,0 +1,72 @@
+"""The ledger of calls is exact, also when many callers want the last call."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection, transaction
+
+from marketplace.inference import ledger, services
+from marketplace.inference.errors import CallsExhaustedError
+from marketplace.inference.models import CallEntry, Job, LicenceUse
+
+
+def sums() -> dict[str, int]:
+    states = list(CallEntry.objects.values_list("state", flat=True))
+    return {"used": states.count("settled"), "reserved": states.count("reserved")}
+
+
+def counters() -> dict[str, int]:
+    return LicenceUse.objects.values("used", "reserved").get()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_calls_of_a_metered_licence_are_reserved_exactly_under_concurrency():
+    def reserve(_: int) -> bool:
+        try:
+            with transaction.atomic():
+                return ledger.call_room(licence_id=7, limit=5)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        results = list(threads.map(reserve, range(24)))
+    assert results.count(True) == 5
+    assert counters() == {"used": 0, "reserved": 5}
+
+
+@pytest.mark.django_db
+def test_call_of_an_unmetered_licence_always_has_room():
+    assert all(ledger.call_room(licence_id=7, limit=0) for _ in range(20))
+
+
+@pytest.mark.django_db
+def test_call_released_can_be_reserved_again(sell, buyer):
+    sold = sell(calls=1)
+    first, _ = services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+    with pytest.raises(CallsExhaustedError):
+        services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+    services.job_cancel(account=buyer, job_id=first.pk)
+    services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+    assert counters() == sums() == {"used": 0, "reserved": 1}
+
+
+@pytest.mark.django_db
+def test_call_is_closed_once_however_often(sell, buyer):
+    sold = sell(calls=3)
+    job, _ = services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+    ledger.call_release(job=job)
+    ledger.call_release(job=job)
+    assert counters() == sums() == {"used": 0, "reserved": 0}
+
+
+@pytest.mark.django_db
+def test_calls_exhausted_on_one_licence_are_taken_from_the_next(sell, buyer):
+    sold = sell(calls=1)
+    second = sold.market.buy(sold.plan_id)
+    sold.market.index()
+    jobs = [services.job_create(account=buyer, model_id=sold.model_id, inputs="a")[0] for _ in range(2)]
+    assert {job.licence_id for job in jobs} == {sold.licence_id, second}
+    with pytest.raises(CallsExhaustedError) as refused:
+        services.job_create(account=buyer, model_id=sold.model_id, inputs="a")
+    assert set(refused.value.data["licences"]) == {str(sold.licence_id), str(second)}
+    assert Job.objects.count() == 2
