@@ -63,7 +63,14 @@ def card_html(text: str) -> str:
     cut = body[:MAX_CHARS]
     if len(body) > MAX_CHARS:
         cut += "\n\n*The card goes on; the rest is in the release's README.md.*"
-    rendered = _parser().render(cut)
+    parser = _parser()
+    env: dict[str, object] = {}
+    tokens = parser.parse(cut, env)
+    for token in tokens:
+        # The page's own headings come first: the card's begin below them.
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
+    rendered = parser.renderer.render(tokens, parser.options, env)
     return nh3.clean(
         rendered,
         tags=_TAGS,

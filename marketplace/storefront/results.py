@@ -62,7 +62,7 @@ def _vector(text: str, output: Any) -> Result:
         input=text,
         dimension=len(numbers),
         norm=math.sqrt(math.fsum(value * value for value in numbers)),
-        head=", ".join(f"{value:.4f}" for value in numbers[:HEAD]),
+        head=", ".join([f"{value:.4f}" for value in numbers[:HEAD]] + ["…"] * (len(numbers) > HEAD)),
         text=orjson.dumps(numbers).decode(),
     )
 
