@@ -118,5 +118,7 @@ $(STAMPS)/fallbacks: requirements-fallback-node.txt requirements-fallback-broker
 
 $(STAMPS)/node: package.json package-lock.json | $(STAMPS)/fallbacks
 	@echo "Installing the contract tool chain and the front-end packages (about 250 MB)"
-	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@# Not `npm ci`: it refuses a lock without the builds for other platforms, which not every registry carries.
+	@# tools/locks.py holds the lock to package.json, and npm checks every hash.
+	@npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
