@@ -7,6 +7,7 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.throttling import SimpleRateThrottle
 
+from chain import abi
 from chain.models import Stream
 from marketplace.accounts.services import api_key_authenticate
 
@@ -107,8 +108,6 @@ def test_demo_wallet_forwards_no_other_method(anonymous, market, db, method):
 
 def test_demo_wallet_passes_a_revert_on_with_its_name(anonymous, listed):
     request = {"from": listed.market.outsider, "to": listed.market.book.contract("LicenceMarket").address}
-    from chain import abi
-
     request["data"] = abi.call_encode("LicenceMarket", "retirePlan", [listed.plan_id])
     error = _call(anonymous, {"method": "eth_call", "params": [request, "latest"]}).json()["error"]
     assert error["code"] == 3

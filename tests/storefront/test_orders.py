@@ -2,6 +2,7 @@
 
 import pytest
 
+from chain.gateway.errors import NodeUnavailable
 from chain.transactions import call_data
 from marketplace.orders import services
 from tests.fixtures.contracts import Market
@@ -59,8 +60,6 @@ def test_order_that_the_contract_refused_shows_the_reason(signed_in, buyer, list
 
 
 def test_order_while_the_node_is_down_says_so(signed_in, buyer, bought, read, settings, monkeypatch):
-    from chain.gateway.errors import NodeUnavailable
-
     def down(_tx_hash: str) -> None:
         raise NodeUnavailable("no answer")
 
@@ -100,8 +99,6 @@ def test_my_models_page_after_a_transfer_is_the_new_owners(signed_in, publisher,
 
 
 def test_my_models_page_without_the_node_shows_the_rest(signed_in, publisher, listed, read, monkeypatch):
-    from chain.gateway.errors import NodeUnavailable
-
     def down(_model_id: int) -> None:
         raise NodeUnavailable("The chain node does not answer.")
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 
 OPEN = ["model-list", "publish", "sign-in", "chain-status", "api-page"]
@@ -128,8 +129,6 @@ def test_error_page_needs_no_database_and_no_script(client, read, monkeypatch, m
 
 
 def test_form_without_its_token_is_refused_in_words(db, read, buyer):
-    from django.test import Client
-
     client = Client(enforce_csrf_checks=True)
     client.force_login(buyer)
     response = client.post("/keys/", {"name": "x", "scopes": "run"})

@@ -3,10 +3,12 @@
 import uuid
 
 import pytest
+from rest_framework.throttling import SimpleRateThrottle
 
 from marketplace.accounts.models import Account
 from marketplace.inference import services
 from marketplace.inference.models import Job
+from marketplace.inference.selectors import job_request
 from models_registry.runtime.specs import RunResult
 
 FORM = {"inputs": "A sentence.", "pooling": "mean", "normalise": "on", "truncate": "on"}
@@ -99,9 +101,6 @@ def test_run_with_bad_input_is_refused_with_its_reason(run, holder, read, change
 
 def test_run_with_each_line_makes_one_input_per_line(run, holder):
     run(holder, inputs="one\r\n\r\ntwo\r\n", each_line="on")
-    assert services.job_get(account=holder, job_id=Job.objects.get().pk)
-    from marketplace.inference.selectors import job_request
-
     assert job_request(Job.objects.get())["inputs"] == ["one", "two"]
 
 
@@ -167,8 +166,6 @@ def test_jobs_page_lists_own_jobs_alone(run, holder, outsider, signed_in, read):
 
 
 def test_run_beyond_the_rate_must_wait(run, holder, read, settings, monkeypatch):
-    from rest_framework.throttling import SimpleRateThrottle
-
     monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", {"job": "1/min"})
     assert run(holder).status_code == 302
     response = run(holder)
