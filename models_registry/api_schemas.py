@@ -16,19 +16,17 @@ EXAMPLE_CID = "bafybeiazreqhrchv5yhbisdyruow35yyjxkswu36fkxymg4zy7lbn2sfle"
 
 
 @extend_schema_field({"type": "string", "pattern": "^[0-9]{1,78}$", "example": "1"})
-class ModelIdField(serializers.CharField):
+class ModelIdField(serializers.Field[int, str, str, int]):
     """A model's on-chain id: a decimal string, an `int` in Python."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=78, **kwargs)
-
-    def to_internal_value(self, data: Any) -> int:  # type: ignore[override]
-        text = super().to_internal_value(data)
-        if not (text.isascii() and text.isdecimal()) or int(text) > UINT256_MAX:
+    def to_internal_value(self, data: Any) -> int:
+        if not (isinstance(data, str) and data.isascii() and data.isdecimal() and len(data) <= 78):
             raise serializers.ValidationError("Expected a model's id as a decimal string.")
-        return int(text)
+        if int(data) > UINT256_MAX:
+            raise serializers.ValidationError("Expected a model's id of at most 2^256 - 1.")
+        return int(data)
 
-    def to_representation(self, value: Any) -> str:
+    def to_representation(self, value: int) -> str:
         return str(value)
 
 

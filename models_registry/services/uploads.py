@@ -71,17 +71,21 @@ def upload_file_put(*, upload: Upload, path: str, stream: Readable, size: int, s
     4. Under the upload's lock: check the limits again, rename, write the row.
     A process that dies before 4 leaves no row and no file, and sending the file again does no harm after 4.
 
-    Raises FileRefusedError, UploadLimitError, UploadTruncatedError, UploadChecksumError, UploadStorageFullError.
+    Raises FileRefusedError, UploadLimitError, UploadTruncatedError, UploadChecksumError, UploadStorageFullError, and
+    UploadNotFoundError when the upload was deleted meanwhile.
     """
     refused = path_refusal(path) or size_refusal(path, size)
     if refused:
         raise _file_refused(refused)
     _limits_check(upload, path, size)
     with file_received(stream, size=size, directory=upload_directory(upload), expected_sha256=sha256) as received:
-        refusals = file_refusals(path, received.part)
-        if refusals:
-            raise _file_refused(refusals[0])
-        return _file_keep(upload, path, received)
+        try:
+            refusals = file_refusals(path, received.part) if received.part.exists() else []
+            if refusals:
+                raise _file_refused(refusals[0])
+            return _file_keep(upload, path, received)
+        except FileNotFoundError:
+            raise _deleted_meanwhile() from None
 
 
 def upload_file_delete(*, upload: Upload, path: str) -> None:
@@ -151,7 +155,7 @@ def _file_keep(upload: Upload, path: str, received: Received) -> UploadedFile:
         # Another request may have added files, or deleted the upload, while this one was receiving.
         _limits_check(upload, path, received.size)
         if not Upload.objects.filter(pk=upload.pk).update(updated_at=timezone.now()):
-            raise UploadNotFoundError("The upload was deleted while the file arrived. Nothing of it was kept.")
+            raise _deleted_meanwhile()
         received.part.rename(upload_directory(upload) / received.sha256)
         file, _ = UploadedFile.objects.update_or_create(
             upload=upload, path=path, defaults={"size": received.size, "sha256": received.sha256}
@@ -175,3 +179,7 @@ def _blobs_tidy(upload: Upload) -> None:
 def _file_refused(refused: dict[str, str]) -> FileRefusedError:
     where = refused["path"] or "The file"
     return FileRefusedError(f"{where}: found {refused['found']}. {refused['remedy']}", refusal=refused)
+
+
+def _deleted_meanwhile() -> UploadNotFoundError:
+    return UploadNotFoundError("The upload was deleted while the file arrived. Nothing of it was kept.")

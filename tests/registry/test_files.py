@@ -12,9 +12,10 @@ import zlib
 import pytest
 
 from models_registry import services
-from models_registry.errors import FileRefusedError, UploadLimitError
+from models_registry.errors import FileRefusedError, UploadLimitError, UploadNotFoundError, UploadTruncatedError
 from models_registry.intake.content import file_refusals
 from models_registry.intake.layout import path_refusal
+from models_registry.models import UploadedFile
 from tests.fixtures.people import PUBLISHER
 from tests.registry.conftest import METADATA, put, safetensors_bytes
 
@@ -285,3 +286,31 @@ def test_json_of_too_many_values_is_refused_without_being_built(tmp_path):
 def test_config_of_a_nested_code_key_that_is_empty_is_accepted(tmp_path):
     (tmp_path / "file").write_text(json.dumps({"auto_map": None, "model_type": "bert"}))
     assert file_refusals("config.json", tmp_path / "file") == []
+
+
+def test_put_of_a_stream_that_ends_early_keeps_nothing(upload, settings):
+    with pytest.raises(UploadTruncatedError) as caught:
+        services.upload_file_put(upload=upload, path="README.md", stream=io.BytesIO(b"half"), size=8)
+    assert caught.value.retryable
+    assert (upload.files.count(), left_on_disk(settings, upload)) == (0, [])
+
+
+def test_put_of_a_stream_that_breaks_keeps_nothing(upload, settings):
+    class Broken:
+        def read(self, size=-1):
+            raise ConnectionResetError
+
+    with pytest.raises(UploadTruncatedError):
+        services.upload_file_put(upload=upload, path="README.md", stream=Broken(), size=8)
+    assert (upload.files.count(), left_on_disk(settings, upload)) == (0, [])
+
+
+def test_put_into_an_upload_that_was_deleted_meanwhile_keeps_nothing(upload):
+    class Deleting(io.BytesIO):
+        def read(self, size=-1):
+            services.upload_delete(upload=upload)
+            return super().read(size)
+
+    with pytest.raises(UploadNotFoundError):
+        services.upload_file_put(upload=upload, path="README.md", stream=Deleting(b"text"), size=4)
+    assert UploadedFile.objects.count() == 0
