@@ -232,10 +232,15 @@ class Indexer:
 
 
 def index_to_head(indexer: Indexer, *, limit: int = 1_000_000) -> int:
-    """Step until nothing is left to do; returns the number of events added. Raises what `Indexer.step` raises."""
+    """Step until nothing is left to do; returns the number of events added.
+
+    Raises `LeaseLost` where another indexer is at work, and what `Indexer.step` raises.
+    """
     events = 0
     for _ in range(limit):
         step = indexer.step()
+        if step.standby:
+            raise LeaseLost("Another indexer is at work on this chain.")
         events += step.events
         if step.caught_up:
             return events

@@ -1,9 +1,10 @@
 """`index_chain` as a process: killed at acknowledged points, ended, doubled, without its node."""
 
 import signal
-import time
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from chain.address_book import book_write
 from chain.models import ChainEvent, Stream
@@ -37,15 +38,15 @@ def test_indexer_killed_at_a_fault_point_and_restarted_loses_and_doubles_nothing
         market.buy(plan_id)
     victim = manage("index_chain", env={"WEIGHHOUSE_FAULTS": point, "WEIGHHOUSE_FAULTS_DIR": str(tmp_path)})
     acknowledged = tmp_path / point.partition(":")[0]
-    victim.wait_until(acknowledged.exists, what="acknowledging the fault point")
+    victim.wait_until(acknowledged.exists, what="acknowledging the fault point", timeout_s=90)
     assert int(acknowledged.read_text()) == victim.pid
     assert sales() < 5
     victim.kill()
 
-    started = time.monotonic()
+    # Nobody waits for the dead process's lease to run out.
+    Stream.objects.update(lease_until=timezone.now() + timedelta(hours=1))
     again = manage("index_chain", "--once")
-    assert again.process.wait(30) == 0, again.output()
-    assert time.monotonic() - started < 9, "the lease of the dead process is not waited for"
+    assert again.process.wait(90) == 0, again.output()
     assert ChainEvent.objects.count() == logs_on_chain(market)
     assert (sales(), Licence.objects.count(), Model.objects.count()) == (5, 5, 1)
 
@@ -53,10 +54,10 @@ def test_indexer_killed_at_a_fault_point_and_restarted_loses_and_doubles_nothing
 def test_indexer_told_to_end_finishes_gives_its_lease_back_and_exits_cleanly(market, manage):
     market.sold_licence()
     indexer = manage("index_chain")
-    indexer.wait_until(lambda: sales() == 1, what="indexing the purchase")
+    indexer.wait_until(lambda: sales() == 1, what="indexing the purchase", timeout_s=90)
     assert Stream.objects.get().lease_owner
     indexer.process.send_signal(signal.SIGTERM)
-    assert indexer.process.wait(10) == 0
+    assert indexer.process.wait(60) == 0
     assert Stream.objects.get().lease_owner == ""
     assert "Traceback" not in indexer.output()
 
@@ -64,15 +65,15 @@ def test_indexer_told_to_end_finishes_gives_its_lease_back_and_exits_cleanly(mar
 def test_two_indexers_at_once_index_everything_once_also_when_the_first_is_killed(market, manage):
     _, plan_id, _ = market.sold_licence()
     both = [manage("index_chain"), manage("index_chain")]
-    both[0].wait_until(lambda: sales() == 1, what="indexing the first purchase")
+    both[0].wait_until(lambda: sales() == 1, what="indexing the first purchase", timeout_s=90)
     for _ in range(3):
         market.buy(plan_id)
-    both[0].wait_until(lambda: sales() == 4, what="indexing the next purchases")
+    both[0].wait_until(lambda: sales() == 4, what="indexing the next purchases", timeout_s=90)
     holder = next(one for one in both if f"/{one.pid}/" in Stream.objects.get().lease_owner)
     other = next(one for one in both if one is not holder)
     holder.kill()
     market.buy(plan_id)
-    other.wait_until(lambda: sales() == 5, what="taking over")
+    other.wait_until(lambda: sales() == 5, what="taking over", timeout_s=90)
     assert f"/{other.pid}/" in Stream.objects.get().lease_owner
     assert ChainEvent.objects.count() == logs_on_chain(market)
     assert other.stop() == 0
@@ -82,21 +83,21 @@ def test_indexer_without_its_node_says_so_and_goes_on_when_it_is_back(make_anvil
     state = ["--state", str(tmp_path / "anvil.json")]
     node = make_anvil(port=unused_port, arguments=state)
     env = {"WEIGHHOUSE_RPC_URL": node.url, "WEIGHHOUSE_ADDRESS_BOOK_DIR": str(tmp_path / "book")}
-    assert manage("deploy_contracts", env=env).process.wait(60) == 0
+    assert manage("deploy_contracts", env=env).process.wait(90) == 0
     indexer = manage("index_chain", env=env)
-    indexer.wait_until(lambda: chain_status().ok, what="indexing")
+    indexer.wait_until(lambda: chain_status().ok, what="indexing", timeout_s=90)
     events = ChainEvent.objects.count()
     assert events > 0
 
     node.spawned.stop()
-    indexer.wait_until(lambda: chain_status().error_code == "chain.node_unavailable", what="noticing")
+    indexer.wait_until(lambda: chain_status().error_code == "chain.node_unavailable", what="noticing", timeout_s=90)
     assert "endpoint 1" in chain_status().error_message
     assert str(unused_port) not in indexer.output() + chain_status().error_message, "no address of a node is told"
 
     back = make_anvil(port=unused_port, arguments=state)
     back.rpc("anvil_mine", "0x2")
     head = int(back.rpc("eth_blockNumber"), 16)
-    indexer.wait_until(lambda: Stream.objects.get().next_block == head + 1, what="going on")
+    indexer.wait_until(lambda: Stream.objects.get().next_block == head + 1, what="going on", timeout_s=90)
     assert chain_status().ok
     assert ChainEvent.objects.count() == events, "the chain is the same one after the restart of its node"
     assert indexer.stop() == 0
@@ -107,7 +108,7 @@ def test_indexer_on_a_node_of_another_chain_indexes_nothing_and_says_which(marke
     book_write(tmp_path, book)
     env = {"WEIGHHOUSE_CHAIN_ID": "1337", "WEIGHHOUSE_ADDRESS_BOOK_DIR": str(tmp_path)}
     indexer = manage("index_chain", "--once", env=env)
-    assert indexer.process.wait(30) == 1
+    assert indexer.process.wait(90) == 1
     assert "The node serves chain 31337, the settings name chain 1337" in indexer.output()
     assert "chain.wrong_chain" in indexer.output()
     assert "Traceback" not in indexer.output()
@@ -116,7 +117,7 @@ def test_indexer_on_a_node_of_another_chain_indexes_nothing_and_says_which(marke
 
 def test_indexer_without_an_address_book_says_what_to_run(manage, tmp_path):
     indexer = manage("index_chain", "--once", env={"WEIGHHOUSE_ADDRESS_BOOK_DIR": str(tmp_path)})
-    assert indexer.process.wait(30) == 1
+    assert indexer.process.wait(90) == 1
     assert "deploy_contracts" in indexer.output()
     assert "Traceback" not in indexer.output()
 
@@ -124,19 +125,19 @@ def test_indexer_without_an_address_book_says_what_to_run(manage, tmp_path):
 def test_reindex_pushes_the_running_indexer_aside_and_builds_the_same_rows(market, manage):
     market.sold_licence()
     running = manage("index_chain")
-    running.wait_until(lambda: sales() == 1, what="indexing")
+    running.wait_until(lambda: sales() == 1, what="indexing", timeout_s=90)
     before = list(ChainEvent.objects.order_by("id").values_list("block_hash", "log_index", "args"))
     again = manage("reindex")
-    assert again.process.wait(30) == 0, again.output()
+    assert again.process.wait(90) == 0, again.output()
     assert list(ChainEvent.objects.order_by("id").values_list("block_hash", "log_index", "args")) == before
     assert Licence.objects.count() == 1
     market.sold_licence(b"\x05" * 32)
-    running.wait_until(lambda: sales() == 2, what="taking up again")
+    running.wait_until(lambda: sales() == 2, what="taking up again", timeout_s=90)
     assert running.stop() == 0
 
 
 def test_fault_points_outside_demo_mode_are_refused(manage):
     env = {"WEIGHHOUSE_DEMO": "false", "WEIGHHOUSE_DEMO_WALLET": "false", "WEIGHHOUSE_FAULTS": "indexer.in_block"}
     indexer = manage("index_chain", "--once", env=env)
-    assert indexer.process.wait(30) == 1
+    assert indexer.process.wait(90) == 1
     assert "chain.E004" in indexer.output()

@@ -229,6 +229,14 @@ def test_indexer_whose_lease_was_taken_writes_nothing(market):
     assert not BlockHeader.objects.exists()
 
 
+def test_indexing_to_the_head_beside_another_indexer_says_that_it_did_nothing(market):
+    first = market.indexer()
+    first.step()
+    with pytest.raises(LeaseLost, match="at work"):
+        index_to_head(market.indexer())
+    first.close()
+
+
 def test_indexer_that_lost_its_lease_stands_by_and_does_not_take_it_back(market):
     first, second = market.indexer(), market.indexer()
     first.step()
