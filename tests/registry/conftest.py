@@ -1,9 +1,11 @@
 """What the registry's tests share: directories of their own, and short ways to upload."""
 
 import hashlib
+import http.client
 import io
 import json
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from models_registry import services
 from models_registry.models import Release, Upload
 from models_registry.runners import runner_pool_close
 from tests.fixtures.people import PUBLISHER
+from tools.demo.ports import free_port
 
 METADATA = {"name": "A tiny embedder", "task": "feature-extraction", "licence": "Apache-2.0", "summary": "For tests."}
 
@@ -89,6 +92,34 @@ def safetensors_bytes(tensors: Mapping[str, tuple[str, list[int], bytes]], **hea
         data += content
     raw = json.dumps({**entries, **header}).encode()
     return len(raw).to_bytes(8, "little") + raw + data
+
+
+@pytest.fixture
+def serve(spawn, clean_broker, tmp_path):
+    """`serve(env)`: gunicorn on a port that stays the same over restarts."""
+    port = free_port()
+
+    def start(**env: str):
+        argv = [sys.executable, "-m", "gunicorn", "marketplace.wsgi", "--bind", f"127.0.0.1:{port}"]
+        argv += ["--worker-class", "gthread", "--threads", "4", "--workers", "1", "--no-control-socket"]
+        web = spawn("web", argv, env=env)
+        web.wait_until(lambda: _answers(port), what="answering", timeout_s=60)
+        return web
+
+    start.port = port
+    start.url = f"http://127.0.0.1:{port}"
+    return start
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/api/v1/models")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

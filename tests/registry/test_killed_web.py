@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import sys
 import threading
 
 import pytest
@@ -13,7 +12,6 @@ from marketplace.accounts.services import api_key_create
 from models_registry import services
 from models_registry.models import Upload, UploadedFile
 from tests.registry.conftest import safetensors_bytes
-from tools.demo.ports import free_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 POINT = "upload.between_chunks"
@@ -24,34 +22,6 @@ METADATA = {"name": "A tiny embedder", "task": "feature-extraction", "licence": 
 def site_directories():
     """The web process is another one: both use the directories of the test site, not this test's own."""
     return django_settings.UPLOAD_DIR
-
-
-@pytest.fixture
-def serve(spawn, clean_broker, tmp_path):
-    """`serve(env)`: gunicorn on a port that stays the same over restarts."""
-    port = free_port()
-
-    def start(**env: str):
-        argv = [sys.executable, "-m", "gunicorn", "marketplace.wsgi", "--bind", f"127.0.0.1:{port}"]
-        argv += ["--worker-class", "gthread", "--threads", "4", "--workers", "1", "--no-control-socket"]
-        web = spawn("web", argv, env=env)
-        web.wait_until(lambda: _answers(port), what="answering", timeout_s=60)
-        return web
-
-    start.port = port
-    start.url = f"http://127.0.0.1:{port}"
-    return start
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/api/v1/models")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 @pytest.fixture
