@@ -3,8 +3,9 @@
 1. Wait for the chain and the broker.
 2. Migrate the database, collect static files, deploy the contracts: all of them find finished work and leave it.
 3. Let web, worker, beat and indexer start (stage `prepared`), and wait until the site answers.
-4. Publish the sample models through the same code as anybody's upload.
+4. At the first start, publish the sample models through the same code as anybody's upload.
 5. Write `ready.json` and print the address.
+6. At later starts, look only now whether the samples are still as they should be: a person need not wait for that.
 """
 
 import json
@@ -32,27 +33,36 @@ class BringUpError(Exception):
 def main() -> int:
     config, samples = config_known(Path(sys.argv[1])), sys.argv[2] == "samples"
     began = time.monotonic()
+    published = config.directory / "samples.published"
+    known = published.exists()
     try:
-        _bring_up(config, samples=samples)
+        _bring_up(config)
+        if samples and not known:
+            _publish(published)
+        _announce(config, seconds=time.monotonic() - began)
+        if samples and known:
+            _publish(published)
     except BringUpError as error:
         print(f"\n{error}", flush=True)
         return 1
-    _announce(config, seconds=time.monotonic() - began)
     state = ChainState(config.directory)
     while True:
         state.keep()
         time.sleep(_KEEP_INTERVAL_S)
 
 
-def _bring_up(config: DemoConfig, *, samples: bool) -> None:
+def _bring_up(config: DemoConfig) -> None:
     print(f"Weighhouse, a site of its own on this machine. State and logs: {config.var}", flush=True)
     _wait("chain", lambda: _accepts(config.chain_port), timeout_s=30)
     _wait("broker", lambda: _accepts(config.broker_port), timeout_s=30)
     _step("database, static files, contracts", [sys.executable, "-m", "tools.demo.prepare"])
     (config.stages / "prepared").touch()
     _wait("web", lambda: _answers(config.site_url), timeout_s=60)
-    if samples:
-        _step("sample models", [sys.executable, "manage.py", "publish_samples"])
+
+
+def _publish(published: Path) -> None:
+    _step("sample models", [sys.executable, "manage.py", "publish_samples"])
+    published.touch()
 
 
 def _step(name: str, command: list[str]) -> None:
