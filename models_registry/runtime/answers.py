@@ -25,6 +25,7 @@ _CAPABILITY = re.compile(r"^[A-Za-z0-9_. ]{1,32}$")
 _LABEL_CHARS = 256
 _MOST_LABELS = 10_000
 _MOST_WIDTH = 65_536
+_NOT_FINITE = "The model's answer holds NaN or infinity, so it is no answer. Tell its publisher."
 _UNLOADABLE = {
     "weights_missing": "The weights do not fit the configuration: tensors are missing or have another shape. "
     "Export the model again with save_pretrained.",
@@ -56,6 +57,8 @@ def failure(reply: Message) -> WeighhouseError:
     if code == "model.unloadable":
         default = "The release could not be loaded as a model of its task. Check that its files load with transformers."
         return ModelUnloadableError(_UNLOADABLE.get(str(reason), default))
+    if code == "output.invalid":
+        return OutputInvalidError(_NOT_FINITE)
     if code == "input.invalid":
         return _refused_input(reply)
     return RunnerError("The model failed on this input.")
@@ -118,7 +121,7 @@ def _table(reply: Message, *, rows: int) -> np.ndarray[Any, np.dtype[np.float32]
         raise _forged("its numbers")
     table = np.frombuffer(data, dtype="<f4").reshape(shape)
     if not np.isfinite(table).all():
-        raise OutputInvalidError("The model's answer holds NaN or infinity, so it is no answer. Tell its publisher.")
+        raise OutputInvalidError(_NOT_FINITE)
     return table
 
 

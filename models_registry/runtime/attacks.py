@@ -363,7 +363,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack("open devices", _devices),
     Attack("read the worker's environment", _environments),
     Attack("look into process 1", _first_process, _LOCKED),
-    # Before the lock an unprivileged worker's payload has the same user as process 1, which is bwrap's and holds nothing.
+    # Before the lock an unprivileged worker's payload has the user of process 1, which is bwrap's and holds nothing.
     Attack("change process 1", _change_first_process, _LOCKED),
     Attack("see other processes", _other_processes),
     Attack("signal the host", _signal_host),

@@ -37,6 +37,7 @@ class _Slot:
         self.charge = charge
         self.users = 0
         self.is_charged = False  # room is taken, from before the start until the end
+        self.is_measured = False
         self.last_used = 0.0
 
 
@@ -126,8 +127,9 @@ class RunnerPool:
             result = slot.runner.run(texts, parameters, until=until)
         except InputError:
             raise
-        except RunnerError as error:
-            logger.warning("%s on %s; the runner's log ends: %s", error.code, spec.digest, error.log[-2000:])
+        except BaseException as error:
+            if isinstance(error, RunnerError):
+                logger.warning("%s on %s; the runner's log ends: %s", error.code, spec.digest, error.log[-2000:])
             self._drop(slot)
             raise
         timings = {**result.timings, "load_s": load_s}
@@ -191,7 +193,9 @@ class RunnerPool:
         if slot.runner.jobs >= self._recycle_after:
             self._drop(slot)
             return
-        slot.charge = max(slot.runner.memory_used(), _BASE_BYTES // 2)
+        used = slot.runner.memory_used()
+        slot.charge = max(slot.charge, used) if slot.is_measured else max(used, _BASE_BYTES // 2)
+        slot.is_measured = True
 
     def _drop(self, slot: _Slot) -> None:
         runner, slot.runner = slot.runner, None

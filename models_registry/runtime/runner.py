@@ -14,6 +14,7 @@ from weighhouse.core.errors import WeighhouseError
 
 from models_registry.runtime import answers, sandbox
 from models_registry.runtime.errors import (
+    InputError,
     ModelUnloadableError,
     RunnerCrashedError,
     RunnerDeadlineError,
@@ -98,8 +99,12 @@ class Runner:
                 raise RunnerProtocolError("The runner answered another request. The runner was ended.")
             done = self._expect(reply, "done")
             return self._result(done, texts, parameters, started)
-        except RunnerError as error:
-            error.log = error.log or self._process.log.text()
+        except InputError:
+            raise
+        except BaseException as error:
+            # Whatever interrupted the exchange, its answer must not be read as the next one's.
+            if isinstance(error, RunnerError):
+                error.log = error.log or self._process.log.text()
             self.close()
             raise
 

@@ -380,7 +380,7 @@ def _drop_to_user(plan: Plan, identity: identities.Identity | None) -> Command:
 def _limits(plan: Plan, group: cgroups.Group | None) -> Command:
     config = plan.config
     limits = {
-        "core": 0,
+        "core": 1,  # 0 would still feed a core_pattern that is a pipe; 1 is the kernel's word for none (fs/coredump.c)
         "nofile": _OPEN_FILES,
         "fsize": config.scratch_bytes,
         "nproc": config.processes,
@@ -430,8 +430,8 @@ def _advice(plan: Plan) -> str:
     if plan.way == "setpriv":
         return (
             "A root worker needs CAP_SYS_ADMIN and unmasked mounts: in a container, run the worker as an "
-            "unprivileged user, or start it with --cap-add SYS_ADMIN and seccomp and AppArmor profiles "
-            "that allow mount."
+            "unprivileged user, or start it with --cap-add SYS_ADMIN and seccomp and AppArmor profiles that "
+            "allow mount; where it maps few user ids, set WEIGHHOUSE_SANDBOX_FIRST_UID within them."
         )
     return (
         "An unprivileged worker needs user namespaces (kernel.unprivileged_userns_clone=1, "

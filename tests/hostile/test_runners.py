@@ -143,6 +143,14 @@ def test_log_goes_to_the_operator_without_terminal_controls(start):
     assert "last words" not in caught.value.message
 
 
+def test_runner_whose_host_is_gone_leaves_by_itself(plan, launcher, tiny_embedder):
+    """The kernel's signal to bwrap may come too early; the closed channel ends what it missed."""
+    process = sandbox.launch(plan, launcher, model=tiny_embedder)
+    process.channel.close()
+    assert process.wait(20) == 0
+    process.close()
+
+
 def test_memory_is_capped_in_the_demo_without_control_groups(plan, launcher, tiny_embedder):
     config = replace(plan.config, cgroup_root=Path("/weighhouse-nowhere"), allow_degraded=True)
     degraded = sandbox.require(config)

@@ -61,6 +61,20 @@ def test_weights_of_nan_give_no_answer(pool, classifier):
         run(pool, classifier)
 
 
+def test_logits_of_nan_give_no_text(pool, tiny_generator, tmp_path):
+    release = readable(shutil.copytree(tiny_generator, tmp_path / "release"))
+    change_weights(release, lambda tensors: tensors["model.norm.weight"].fill(float("nan")))
+    with pytest.raises(OutputInvalidError, match="NaN"):
+        pool.run(spec_of(release, "text-generation"), "good", {}, 60)
+
+
+def test_label_that_is_no_text_is_mended(pool, classifier):
+    path = classifier / "config.json"
+    path.write_text(path.read_text().replace('"NEUTRAL"', '"\\ud800\\u0000"'))
+    labels = {entry["label"] for entry in run(pool, classifier).outputs[0]}
+    assert labels == {"NEGATIVE", "POSITIVE", "?\ufffd"}
+
+
 def test_tokenizer_with_ids_beyond_the_vocabulary_is_refused(pool, classifier):
     name = "bert.embeddings.word_embeddings.weight"
     change_weights(classifier, lambda tensors: tensors.update({name: tensors[name][:7].copy()}))

@@ -12,6 +12,8 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
     StoppingCriteria,
     StoppingCriteriaList,
 )
@@ -169,7 +171,7 @@ class Classifier(Model):
     def facts(self) -> dict[str, Any]:
         names = self.network.config.id2label
         count = self.network.config.num_labels
-        return {**super().facts(), "labels": [str(names.get(index, f"LABEL_{index}")) for index in range(count)]}
+        return {**super().facts(), "labels": [_text(names.get(index, f"LABEL_{index}")) for index in range(count)]}
 
     def run(self, texts: list[str], parameters: dict[str, Any]) -> dict[str, Any]:
         tokens = self.tokens(texts, truncate=parameters["truncate"])
@@ -219,16 +221,26 @@ class Generator(Model):
             attention_mask=torch.ones_like(prompt),
             max_new_tokens=room,
             stopping_criteria=StoppingCriteriaList([stops]),
+            logits_processor=LogitsProcessorList([_Finite()]),
             **_sampling(parameters),
         )
         written = whole[0][len(ids) :].tolist()
-        text, stopped = stops.cut(self.tokenizer.decode(written, skip_special_tokens=True))
+        text, stopped = stops.cut(_text(self.tokenizer.decode(written, skip_special_tokens=True)))
         ended = stopped or (bool(written) and written[-1] in self._end_tokens())
         return {"text": text, "finish_reason": "stop" if ended else "length", "output_tokens": len(written)}
 
     def _end_tokens(self) -> list[int]:
         ends = self.network.generation_config.eos_token_id
         return ends if isinstance(ends, list) else [ends]
+
+
+class _Finite(LogitsProcessor):
+    """Refuses logits without meaning: of NaN, greedy decoding would make token 0 without a word."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if torch.isnan(scores).any() or torch.isposinf(scores).any():
+            raise Refusal("output.invalid", "not_finite")
+        return scores
 
 
 class _StopTexts(StoppingCriteria):
@@ -247,6 +259,11 @@ class _StopTexts(StoppingCriteria):
     def cut(self, text: str) -> tuple[str, bool]:
         places = [place for stop in self._stops if (place := text.find(stop)) >= 0]
         return (text[: min(places)], True) if places else (text, False)
+
+
+def _text(value: Any) -> str:
+    """Text that the wire can carry: JSON can spell half of a surrogate pair."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _sampling(parameters: dict[str, Any]) -> dict[str, Any]:
