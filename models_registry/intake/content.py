@@ -29,12 +29,12 @@ def file_refusals(path: str, file: Path) -> list[Refusal]:
     refused = size_refusal(path, file.stat().st_size)
     if refused:
         return [refused]
-    refused = _disguise_refusal(path, file)
-    if refused:
-        return [refused]
     rule = rule_for(path)
     assert rule is not None  # noqa: S101 - path_refusal passed
-    return _CHECKS[rule.kind](path, file)
+    if rule.kind is Kind.WEIGHTS:
+        return _weights(path, file)
+    refused = _disguise_refusal(path, file)
+    return [refused] if refused else _CHECKS[rule.kind](path, file)
 
 
 def _disguise_refusal(path: str, file: Path) -> Refusal | None:
@@ -48,10 +48,17 @@ def _disguise_refusal(path: str, file: Path) -> Refusal | None:
 
 
 def _weights(path: str, file: Path) -> list[Refusal]:
+    """The header decides first: its length field may look like another format's mark, and a well-formed file is none.
+
+    What follows such a length, zero bytes and a brace, is no pickle, archive or program; only a ZIP can hide behind it.
+    """
     try:
         safetensors_header.header_read(file)
     except safetensors_header.SafetensorsError as error:
-        return [refusal(path, error.code, error.message, _SAFETENSORS_REMEDY)]
+        disguised = _disguise_refusal(path, file)
+        return [disguised or refusal(path, error.code, error.message, _SAFETENSORS_REMEDY)]
+    if sniff.ends_as_zip(file):
+        return [refusal(path, "file.archive", sniff.APPENDED_ZIP, _SAFETENSORS_REMEDY)]
     return []
 
 
@@ -140,7 +147,6 @@ def _is_webp(data: bytes) -> bool:
 
 _IMAGES: dict[str, Callable[[bytes], bool]] = {"png": _is_png, "jpg": _is_jpeg, "webp": _is_webp}
 _CHECKS: dict[Kind, Callable[[str, Path], list[Refusal]]] = {
-    Kind.WEIGHTS: _weights,
     Kind.JSON: _json,
     Kind.TEXT: _text,
     Kind.IMAGE: _image,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 HEAD_BYTES = 4096
 _PICKLE_SCAN_BYTES = 1 << 20
+APPENDED_ZIP = "a ZIP archive appended to the file"
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a ZIP archive (PyTorch's .bin and .pt files are ZIP archives with a pickle inside)"),
@@ -65,10 +66,15 @@ def is_dangerous(found: str) -> bool:
     return found != "" and not found.endswith("image")
 
 
+def ends_as_zip(path: Path) -> bool:
+    """Whether a ZIP reader, which looks from the end, would open the file."""
+    return zipfile.is_zipfile(path)
+
+
 def hidden_in(path: Path) -> str:
     """What else the file is at the same time: a ZIP at its end, or a pickle of printable opcodes. "" for nothing."""
-    if zipfile.is_zipfile(path):
-        return "a ZIP archive appended to the file"
+    if ends_as_zip(path):
+        return APPENDED_ZIP
     with path.open("rb") as file:
         head = file.read(_PICKLE_SCAN_BYTES)
     if _calls_something(head):

@@ -39,7 +39,8 @@ def release_published(event: DecodedEvent, row: ChainEvent) -> None:
             "publisher": owner.owner if owner else model.publisher,
         },
     )
-    release, is_new = Release.objects.get_or_create(
+    # The lock orders this against a check that ends at the same moment: one of the two sees the other's row.
+    release, is_new = Release.objects.select_for_update().get_or_create(
         digest=event.args["digest"],
         defaults={"state": ReleaseState.CHECKING, "notice": "Waits to be fetched from IPFS and checked."},
     )

@@ -314,3 +314,19 @@ def test_put_into_an_upload_that_was_deleted_meanwhile_keeps_nothing(upload):
     with pytest.raises(UploadNotFoundError):
         services.upload_file_put(upload=upload, path="README.md", stream=Deleting(b"text"), size=4)
     assert UploadedFile.objects.count() == 0
+
+
+# Lengths whose first bytes are the mark of a pickle (protocols 0 to 5), and one whose are a script's.
+@pytest.mark.parametrize("length", [0x0080, 0x0180, 0x0280, 0x0380, 0x0480, 0x0580, 0x2123])
+def test_weights_whose_header_length_looks_like_another_format_are_accepted(tmp_path, length):
+    head = safetensors_bytes({"w": ("F32", [2], b"")})[8:].replace(b"[0, 0]", b"[0, 8]")
+    raw = head + b" " * (length - len(head))
+    (tmp_path / "file").write_bytes(length.to_bytes(8, "little") + raw + b"\0" * 8)
+    assert file_refusals("model.safetensors", tmp_path / "file") == []
+
+
+def test_weights_with_a_zip_in_their_last_tensor_are_refused(tmp_path):
+    tail = zipped()
+    (tmp_path / "file").write_bytes(safetensors_bytes({"w": ("U8", [len(tail)], tail)}))
+    (refused,) = file_refusals("model.safetensors", tmp_path / "file")
+    assert refused["code"] == "file.archive"
