@@ -48,6 +48,8 @@ _ADDRESS_OF_NODE = re.compile(r"\b(?:https?|wss?)://\S+", re.IGNORECASE)
 _HEX = re.compile(r"0x[0-9a-fA-F]*")
 _RATE_CODES = frozenset({429, -32029, -32090, -32097, -32016})
 _MESSAGE_LIMIT = 300
+# A contract chooses what it reverts with. Longer reasons are cut, and then are no reason that the ABI knows.
+_REVERT_DATA_LIMIT = 16 * 1024
 RETRY_AFTER_MAX_S = 300.0
 
 
@@ -86,12 +88,12 @@ def revert_data(data: Any) -> bytes | None:
     match = _HEX.search(data)
     if match is None or len(match.group()) % 2 or len(match.group()) == 2:
         return None
-    return bytes.fromhex(match.group()[2:])
+    return bytes.fromhex(match.group()[2 : 2 + 2 * _REVERT_DATA_LIMIT])
 
 
 def message_clean(message: Any) -> str:
     """A node's words, cut short, without line breaks and without any URL: those may carry a key."""
-    text = " ".join(str(message or "").split())
+    text = " ".join(str(message or "")[: 8 * _MESSAGE_LIMIT].split())
     text = _ADDRESS_OF_NODE.sub("<url>", text)
     return "".join(char for char in text if char.isprintable())[:_MESSAGE_LIMIT]
 

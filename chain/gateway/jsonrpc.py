@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from chain.gateway.classify import error_name, retry_after
-from chain.gateway.errors import NodeBehind, NodeUnavailable, RangeTooLarge, RateLimited, WrongChain
+from chain.gateway.errors import NodeBehind, NodeUnavailable, RangeTooLarge, RateLimited, RpcError, WrongChain
 from chain.gateway.parse import (
     bytes_parse,
     header_parse,
@@ -37,7 +37,7 @@ Call = tuple[str, Sequence[Any]]
 BATCH_SIZE = 40
 RESPONSE_MAX_BYTES = 64 * 1024 * 1024
 # The whole answer may take this many times the timeout of one read.
-RESPONSE_TIME_FACTOR = 6
+RESPONSE_TIME_FACTOR = 3
 # Where a chain knows no `finalized` tag, this many blocks stand in for it.
 FINALITY_BLOCKS = 64
 
@@ -68,6 +68,9 @@ class JsonRpcGateway:
         chain_id, latest, finalized = self._batch(calls, tolerate={2})
         self._chain_check(number_parse(chain_id))
         head = header_parse(latest)
+        if isinstance(finalized, Exception) and not isinstance(finalized, RpcError | NodeBehind):
+            # Only a node that knows no such tag may be second-guessed, not one that failed this once.
+            raise finalized
         if finalized is None or isinstance(finalized, Exception):
             return Heads(head, max(head.number - FINALITY_BLOCKS, 0))
         return Heads(head, min(header_parse(finalized).number, head.number))

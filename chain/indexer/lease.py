@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from chain.models import Stream
 
-LEASE_TIME = timedelta(seconds=10)
+# Longer than a step with a slow node. A successor on the same machine does not wait for it, nor after a clean end.
+LEASE_TIME = timedelta(seconds=60)
 _PROC = Path("/proc")
 
 

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 # Blocks of the window that one round trip asks for: two requests each, within one batch of the gateway.
 WINDOW_BLOCKS = 16
-RENEW_AFTER = LEASE_TIME / 3
+RENEW_AFTER = LEASE_TIME / 6
 REPORT_AFTER = timedelta(seconds=5)
 
 
@@ -89,8 +89,8 @@ class Indexer:
         return self._restart(stream)
 
     def error_report(self, error: Exception) -> None:
-        if self._stream_id is not None and self._token is not None:
-            store.error_report(stream_id=self._stream_id, token=self._token, error=error)
+        """Say in the stream's row what went wrong, unless another indexer is at work."""
+        store.error_report(chain_id=self.book.chain_id, token=self._token, error=error)
 
     def close(self) -> None:
         """Let another indexer in at once. Safe to call twice."""
@@ -144,7 +144,9 @@ class Indexer:
             return self._replaced(stream, "The node serves another chain with the same id: block 0 differs.")
         stored = store.stored_headers(stream.chain_id)
         numbers = [header.number for header in stored]
-        fork = fork_find(stored, dict(zip(numbers, self.gateway.headers(numbers), strict=True)))
+        canonical = dict(zip(numbers, self.gateway.headers(numbers), strict=True))
+        # A development node that was killed comes back without its last blocks; it does not lag behind any other.
+        fork = fork_find(stored, canonical, may_lag=not self.development)
         if fork is None:
             return 0
         if fork.ancestor is None:
@@ -247,7 +249,7 @@ def index_to_head(indexer: Indexer, *, limit: int = 1_000_000) -> int:
     raise NodeUnavailable("The chain grows faster than it can be indexed.")
 
 
-def index_forever(make: Callable[[], Indexer], *, stop: Event, poll_s: float) -> None:
+def index_forever(make: Callable[[], Indexer], *, chain_id: int, stop: Event, poll_s: float) -> None:
     """Step until `stop` is set, whatever happens to the node, the contracts or the database.
 
     `make` builds the indexer, and builds it anew after an error: the address book may have been replaced. The lease is
@@ -264,22 +266,28 @@ def index_forever(make: Callable[[], Indexer], *, stop: Event, poll_s: float) ->
         except (WeighhouseError, DatabaseError) as error:
             failures += 1
             pause = wait_s(error, failures=failures, poll_s=poll_s)
-            _failure_tell(indexer, error, failures=failures, pause=pause)
+            _failure_log(error, failures=failures, pause=pause)
+            _failure_tell(indexer, error, chain_id=chain_id)
             indexer = None
         stop.wait(pause)
     if indexer is not None:
         indexer.close()
 
 
-def _failure_tell(indexer: Indexer | None, error: Exception, *, failures: int, pause: float) -> None:
+def _failure_log(error: Exception, *, failures: int, pause: float) -> None:
     # A node that stays away for an hour is one line a minute at most, not seven thousand.
     level = logging.WARNING if failures <= 3 or failures % 20 == 0 else logging.DEBUG
     trace = error if isinstance(error, DatabaseError) or error.__cause__ is not None else None
     logger.log(level, "Indexing stopped: %s. Trying again in %.1f s.", error, pause, exc_info=trace)
+
+
+def _failure_tell(indexer: Indexer | None, error: Exception, *, chain_id: int) -> None:
     try:
         if isinstance(error, DatabaseError):
             close_old_connections()
-        if indexer is not None:
+        if indexer is None:
+            store.error_report(chain_id=chain_id, token=None, error=error)
+        else:
             indexer.error_report(error)
             indexer.close()
     except DatabaseError:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from weighhouse.core.errors import WeighhouseError
 from weighhouse.core.faults import fault_point
@@ -79,14 +80,17 @@ def heads_report(*, stream: Stream, heads: Heads) -> None:
     _stream_refresh(stream)
 
 
-def error_report(*, stream_id: int, token: int, error: Exception) -> None:
-    """Say what stopped the stream, for `chain_status`. Without effect where another indexer holds the lease."""
+def error_report(*, chain_id: int, token: int | None, error: Exception) -> None:
+    """Say what stopped the stream, for `chain_status`. Without effect where another indexer holds the lease.
+
+    `token` is None for an indexer that never came as far as to hold it.
+    """
     code, message = "internal", "The indexer failed; its log has the reason."
     if isinstance(error, WeighhouseError):
         code, message = error.code, error.message
-    Stream.objects.filter(pk=stream_id, lease_token=token).update(
-        error_code=code, error_message=message, error_at=timezone.now()
-    )
+    stream, _ = Stream.objects.get_or_create(chain_id=chain_id, defaults={"next_block": 0})
+    mine = Q(lease_owner="") if token is None else Q(lease_token=token)
+    Stream.objects.filter(mine, pk=stream.pk).update(error_code=code, error_message=message, error_at=timezone.now())
 
 
 def stored_headers(chain_id: int) -> list[Header]:

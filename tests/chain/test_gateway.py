@@ -394,3 +394,28 @@ def test_real_node_refuses_a_block_that_it_does_not_know(market):
         market.gateway.call(market.usd, "0x18160ddd", block_hash="0x" + "11" * 32)
     with pytest.raises(NodeBehind):
         market.gateway.logs_in_range([market.usd], first=0, last=10**6)
+
+
+def test_node_without_a_finalized_tag_is_taken_to_be_final_64_blocks_below_its_head(node):
+    head = HEADER | {"number": "0x64"}
+    unknown = {"error": {"code": -32602, "message": "invalid argument 0: hex string without 0x prefix"}}
+    for finalized in (unknown, None):
+        node.reply = lambda method, params, finalized=finalized: finalized if params[0] == "finalized" else head
+        assert gateway_to(node).heads().finalized_number == 36
+
+
+def test_node_that_fails_to_tell_its_final_block_is_not_second_guessed(node):
+    broken = {"error": {"code": -32603, "message": "Internal error"}}
+    node.reply = lambda method, params: broken if params[0] == "finalized" else HEADER
+    with pytest.raises(NodeUnavailable):
+        gateway_to(node).heads()
+
+
+def test_revert_reason_of_megabytes_is_cut(node):
+    text = "61" * 1_000_000
+    reason = "0x08c379a0" + "20".rjust(64, "0") + hex(1_000_000)[2:].rjust(64, "0") + text
+    node.reply = failing(3, "execution reverted: " + "a" * 1_000_000, reason)
+    with pytest.raises(Reverted) as caught:
+        gateway_to(node).call("0x" + "11" * 20, "0x")
+    assert len(str(caught.value)) < 5_000
+    assert caught.value.error == "Unknown"

@@ -293,6 +293,27 @@ def test_chain_with_another_genesis_is_refused_off_development_and_indexed_anew_
     assert Stream.objects.get().genesis_hash == market.anvil.rpc("eth_getBlockByNumber", "0x0", False)["hash"]
 
 
+def test_loop_that_cannot_even_begin_says_why_in_the_status(market):
+    def cannot():
+        raise NodeUnavailable("The node at endpoint 1 does not answer (ConnectionError).")
+
+    class Once:
+        done = False
+
+        def is_set(self):
+            return self.done
+
+        def wait(self, seconds):
+            self.done = True
+
+    index_forever(cannot, chain_id=31337, stop=Once(), poll_s=0.5)
+    assert chain_status().error_code == "chain.node_unavailable"
+    market.sold_licence()
+    market.index()
+    assert chain_status().ok, "the row that was made for the report starts where the contracts do"
+    assert len(bought()) == 1
+
+
 def test_loop_reports_a_dead_node_in_the_status_and_goes_on_when_it_answers(market, monkeypatch):
     stop, said = threading.Event(), []
     real = market.gateway.heads
@@ -315,7 +336,7 @@ def test_loop_reports_a_dead_node_in_the_status_and_goes_on_when_it_answers(mark
                 stop.set()
 
     monkeypatch.setattr(market.gateway, "heads", flaky)
-    index_forever(market.indexer, stop=Pace(), poll_s=0.5)
+    index_forever(market.indexer, chain_id=31337, stop=Pace(), poll_s=0.5)
     errors = [pause for pause, code in said if code == "chain.node_unavailable"]
     assert errors[:2] == [1.0, 2.0], "each failure doubles the pause"
     assert said[-1][1] == ""

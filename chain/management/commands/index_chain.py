@@ -44,5 +44,5 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         self.stdout.write(f"Indexing chain {settings.CHAIN_ID}.")
-        index_forever(indexer_build, stop=stop, poll_s=settings.INDEX_POLL_INTERVAL_S)
+        index_forever(indexer_build, chain_id=settings.CHAIN_ID, stop=stop, poll_s=settings.INDEX_POLL_INTERVAL_S)
         self.stdout.write("Indexing ended.")
