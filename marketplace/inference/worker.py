@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from celery.signals import worker_init, worker_process_shutdown, worker_ready, worker_shutdown
+from django.core.exceptions import ImproperlyConfigured
 from weighhouse.core.errors import WeighhouseError
 
+from marketplace.checks import unsafe_refuse
 from marketplace.inference.tasks import job_sweep
 from models_registry.runners import runner_pool_close, sandbox_config
 from models_registry.runtime import sandbox
@@ -20,6 +22,10 @@ SANDBOXED_QUEUES = frozenset({"inference", "intake"})
 @worker_init.connect
 def sandbox_refuse_without(options: dict[str, Any] | None = None, **_: Any) -> None:
     """Try a sandbox before the worker takes anything. Ends the process with a sentence where there is none."""
+    try:
+        unsafe_refuse()
+    except ImproperlyConfigured as error:
+        raise SystemExit(str(error)) from error
     if not SANDBOXED_QUEUES.intersection(queue_names((options or {}).get("queues"))):
         return
     try:

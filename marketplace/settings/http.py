@@ -10,6 +10,9 @@ from marketplace.settings.env import env
 SITE_URL = env.str("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", ["127.0.0.1", "localhost"] if DEMO else [])
 
+# Proxies in front of the site whose X-Forwarded-For and X-Forwarded-Proto are believed; 0 counts the peer's own.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", 0)
+
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -39,6 +42,11 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SITE_URL.startswith("https://")
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_TRUSTED_ORIGINS = [SITE_URL]
 SECURE_CONTENT_TYPE_NOSNIFF = True
+if SITE_URL.startswith("https://"):
+    # A browser that was here once never comes unencrypted again.
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
@@ -78,8 +86,7 @@ REST_FRAMEWORK = {
         "key": env.str("RATE_KEY", "20/min"),
         "demo-wallet": env.str("RATE_DEMO_WALLET", "1200/min"),
     },
-    # Proxies in front of the site whose X-Forwarded-For is believed; 0 counts the peer's own address.
-    "NUM_PROXIES": env.int("TRUSTED_PROXIES", 0),
+    "NUM_PROXIES": TRUSTED_PROXIES,
     "EXCEPTION_HANDLER": "marketplace.api_errors.problem_response",
 }
 SPECTACULAR_SETTINGS = {
