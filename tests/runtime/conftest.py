@@ -22,3 +22,10 @@ def pool(config):
 @pytest.fixture(scope="session")
 def specs(tiny_models) -> dict[str, RunnerSpec]:
     return {task: spec_of(path, task) for task, path in tiny_models.items()}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that use the shared pool run in one process: each process would load every model again."""
+    for item in items:
+        if "pool" in getattr(item, "fixturenames", ()) and "tests/runtime/" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("runtime"))

@@ -16,6 +16,8 @@ from models_registry.runtime.errors import (
 from tests.fixtures.weights import readable
 from tests.runtime.support import spec_of
 
+SLOW = pytest.mark.slow  # a runner's start for one more spelling of the same refusal
+
 
 @pytest.fixture
 def classifier(tiny_classifier, tmp_path):
@@ -83,14 +85,16 @@ def test_tokenizer_with_ids_beyond_the_vocabulary_is_refused(pool, classifier):
         run(pool, classifier)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"model_type": 7}'])
+@pytest.mark.parametrize(
+    "content", ["{", pytest.param("[]", marks=SLOW), pytest.param('{"model_type": 7}', marks=SLOW)]
+)
 def test_broken_configuration_is_refused(pool, classifier, content):
     (classifier / "config.json").write_text(content)
     with pytest.raises(ModelUnloadableError):
         run(pool, classifier)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 64])
+@pytest.mark.parametrize("content", [b"", pytest.param(b"\xff" * 64, marks=SLOW)])
 def test_broken_weights_are_refused(pool, classifier, content):
     (classifier / "model.safetensors").write_bytes(content)
     with pytest.raises(ModelUnloadableError):
