@@ -22,6 +22,10 @@ from models_registry.errors import (
     StoreUnavailableError,
 )
 
+# The client passes a parameter that the next major version of urllib3 drops; requirements.in pins the one before.
+warnings.filterwarnings("ignore", message="The 'strict' parameter is no longer needed", category=FutureWarning)
+
+_PIECE_BYTES = 1 << 20
 _BLOCK_TIMEOUT_S = 60.0
 _IMPORT_TIMEOUT_S = 3600.0
 _QUESTION_TIMEOUT_S = 15.0
@@ -93,9 +97,7 @@ class KuboStore:
 
     def _client(self) -> Any:
         # `connect()` compares version strings and warns on every modern node; the constructor does not ask.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            return ipfshttpclient.Client(self._address, session=True, timeout=_BLOCK_TIMEOUT_S)
+        return ipfshttpclient.Client(self._address, chunk_size=_PIECE_BYTES, timeout=_BLOCK_TIMEOUT_S)
 
 
 class _translated:  # noqa: N801 - reads as a statement
