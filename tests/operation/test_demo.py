@@ -14,6 +14,9 @@ from tests.fixtures.stack import Stack, await_no_processes
 from tools.demo import binaries, isolation
 from tools.demo.lock import lock_owner
 
+# Each test starts whole sites, some of them several times.
+pytestmark = pytest.mark.timeout(600)
+
 StartStack = Callable[..., Stack]
 NO_SAMPLES = "--no-samples"
 
@@ -52,7 +55,7 @@ def test_demo_comes_up_prints_one_address_and_stops_on_ctrl_c(start_stack: Start
 
     stack.spawned.process.send_signal(signal.SIGINT)
 
-    assert stack.spawned.process.wait(30) == 0
+    assert stack.spawned.process.wait(60) == 0
     assert_all_gone(stack)
 
 
@@ -68,7 +71,7 @@ def test_demo_whose_supervisor_is_killed_leaves_no_process_and_no_lock(
 
     os.kill({"starter": stack.spawned.pid, "supervisor": supervisor_pid(stack), "unshare": unshare}[victim], 9)
 
-    assert stack.spawned.process.wait(30) != 0
+    assert stack.spawned.process.wait(60) != 0
     assert_all_gone(stack)
 
 
@@ -81,7 +84,7 @@ def test_demo_without_namespace_whose_supervisor_is_killed_leaves_no_process(
 
     os.kill(stack.spawned.pid if victim == "starter" else supervisor_pid(stack), signal.SIGKILL)
 
-    stack.spawned.process.wait(30)
+    stack.spawned.process.wait(60)
     assert_all_gone(stack)
 
 
@@ -96,7 +99,8 @@ def test_demo_restarted_after_sigterm_and_sigkill_keeps_address_chain_and_secret
 
     second = start_stack(tmp_path)
     assert second.config == config
-    assert second.ready["seconds"] < 20
+    # 20 s on a machine of its own; beside the rest of the suite it shares two cores.
+    assert second.ready["seconds"] < 60
     assert int(str(rpc(second, "eth_blockNumber")), 16) >= blocks
     second.spawned.kill()
     assert_all_gone(second)
@@ -111,7 +115,7 @@ def test_demo_restarted_after_sigterm_and_sigkill_keeps_address_chain_and_secret
 def test_second_demo_on_the_same_state_is_refused_and_names_the_first(start_stack: StartStack, tmp_path: Path) -> None:
     first = start_stack(tmp_path)
     second = start_stack(tmp_path, wait=False)
-    assert second.spawned.process.wait(30) == 2
+    assert second.spawned.process.wait(60) == 2
     assert f"process {first.spawned.pid} already runs a site" in second.spawned.output()
     assert first.ready
 
@@ -119,7 +123,7 @@ def test_second_demo_on_the_same_state_is_refused_and_names_the_first(start_stac
 def test_demo_of_which_one_process_dies_stops_and_says_which(start_stack: StartStack, tmp_path: Path) -> None:
     stack = start_stack(tmp_path)
     os.kill(stack.pid_of("worker"), signal.SIGKILL)
-    assert stack.spawned.process.wait(30) != 0
+    assert stack.spawned.process.wait(60) != 0
     assert "worker ended (rc=-9), so the site stops." in stack.spawned.output()
     assert_all_gone(stack)
 
@@ -134,6 +138,6 @@ def test_demo_without_bubblewrap_refuses_to_start_and_names_the_package(
         (only / program).symlink_to(found)
     monkeypatch.setenv("PATH", str(only))
     stack = start_stack(tmp_path / "var", wait=False)
-    assert stack.spawned.process.wait(30) == 2
+    assert stack.spawned.process.wait(60) == 2
     assert "apt-get install bubblewrap" in stack.spawned.output()
     assert not (tmp_path / "var" / "demo" / "ports.json").exists()

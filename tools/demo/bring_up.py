@@ -57,7 +57,7 @@ def _bring_up(config: DemoConfig) -> None:
     _wait("broker", lambda: _accepts(config.broker_port), timeout_s=30)
     _step("database, static files, contracts", [sys.executable, "-m", "tools.demo.prepare"])
     (config.stages / "prepared").touch()
-    _wait("web", lambda: _answers(config.site_url), timeout_s=60)
+    _wait("web", lambda: _answers(config.site_url), timeout_s=120)
 
 
 def _publish(published: Path) -> None:
