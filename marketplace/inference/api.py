@@ -55,7 +55,9 @@ class JobSummarySerializer(serializers.Serializer[Any]):
     task = serializers.CharField()
     error = serializers.JSONField(allow_null=True, help_text="`code` and `message` of what went wrong last.")
     attempts = serializers.IntegerField()
-    call = serializers.CharField(source="call.state", help_text="reserved, settled (counted) or released.")
+    call = serializers.CharField(
+        source="call.state", allow_null=True, help_text="reserved, settled (counted) or released."
+    )
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)

@@ -20,12 +20,16 @@ from marketplace.inference.models import Job
 from marketplace.inference.selectors import job_request
 from marketplace.licences.services import licence_refusal
 from models_registry import selectors as registry
+from models_registry.errors import BlockMissingError, StoreUnavailableError
 from models_registry.runners import runner_pool
-from models_registry.runtime.errors import RunnerError
+from models_registry.runtime.errors import RunnerBusyError, RunnerError
 from models_registry.runtime.specs import RunnerSpec, RunResult
 from models_registry.storage.cache import release_fetch
 
 logger = logging.getLogger(__name__)
+
+# A dead node, a full machine or missing blocks use up no attempt: the job waits until no worker may start it any more.
+_NOT_THE_JOBS_FAULT = (ChainError, RunnerBusyError, StoreUnavailableError, BlockMissingError)
 
 
 class _UnexpectedError(WeighhouseError):
@@ -83,9 +87,9 @@ def _result(job: Job) -> RunResult:
 def _attempt_failed(job: Job, error: WeighhouseError) -> None:
     if isinstance(error, RunnerError) and error.log:
         logger.warning("Job %s: %s; the runner's log ends: %s", job.pk, error.code, error.log[-2000:])
-    if error.retryable and (isinstance(error, ChainError) or job.attempts < settings.JOB_MAX_ATTEMPTS):
-        # A dead node is nobody's attempt; such a job waits until a worker may no longer start it.
-        services.job_retry(job=job, error=error, counts=not isinstance(error, ChainError))
+    counts = not isinstance(error, _NOT_THE_JOBS_FAULT)
+    if error.retryable and (not counts or job.attempts < settings.JOB_MAX_ATTEMPTS):
+        services.job_retry(job=job, error=error, counts=counts)
     else:
         services.job_fail(job=job, error=error)
 

@@ -170,7 +170,7 @@ def job_fail(*, job: Job, error: WeighhouseError) -> bool:
 def job_retry(*, job: Job, error: WeighhouseError, counts: bool) -> bool:
     """Put a job back that this worker holds, to be tried again later. False where the lease was lost.
 
-    `counts` says whether this attempt is one of `JOB_MAX_ATTEMPTS`; one that a dead chain node spoilt is not.
+    `counts` says whether this attempt is one of `JOB_MAX_ATTEMPTS`; one that a dead node spoilt is not.
     """
     delay = timedelta(seconds=min(2 ** min(job.attempts, 5), 30))
     moved = _held(job).update(

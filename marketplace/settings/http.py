@@ -78,7 +78,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"],
     "DEFAULT_THROTTLE_RATES": {
-        "sign-in": env.str("RATE_SIGN_IN", "20/min"),
+        "sign-in": env.str("RATE_SIGN_IN", "60/min"),
         "upload": env.str("RATE_UPLOAD", "600/min"),
         "release": env.str("RATE_RELEASE", "30/min"),
         "order": env.str("RATE_ORDER", "120/min"),
