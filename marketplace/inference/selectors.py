@@ -1,5 +1,6 @@
 """Reads about jobs and the ledger."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +9,11 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from marketplace.accounts.models import Account
-from marketplace.inference.errors import JobNotFoundError
+from marketplace.inference.errors import JobNotFoundError, JobPayloadDeletedError
 from marketplace.inference.models import Job, JobPayload, JobState, LicenceUse
 from marketplace.inference.payloads import payload_decrypt
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +57,26 @@ def job_outputs(job: Job) -> JobOutputs | None:
     payload = JobPayload.objects.filter(job=job).first()
     if payload is None or payload.outputs is None:
         return None
-    value = payload_decrypt(job.pk, payload.outputs)
-    return JobOutputs(outputs=value["outputs"], usage=value["usage"])
+    value = _readable(job, payload.outputs)
+    return None if value is None else JobOutputs(outputs=value["outputs"], usage=value["usage"])
 
 
 def job_request(job: Job) -> dict[str, Any] | None:
     """The job's `inputs` and `parameters`; `None` where its payload is gone."""
     payload = JobPayload.objects.filter(job=job).first()
-    return None if payload is None else payload_decrypt(job.pk, payload.request)
+    return None if payload is None else _readable(job, payload.request)
 
 
 def calls_used(licence_ids: Iterable[int]) -> dict[int, CallsUsed]:
     """Use of each licence that was ever run here."""
     rows = LicenceUse.objects.filter(licence_id__in=set(licence_ids))
     return {row.licence_id: CallsUsed(row.used, row.reserved) for row in rows}
+
+
+def _readable(job: Job, token: bytes | memoryview) -> Any:
+    try:
+        return payload_decrypt(job.pk, token)
+    except JobPayloadDeletedError as error:
+        # To the owner it is gone; the operator may still find the key.
+        logger.error("The payload of job %s: %s", job.pk, error.message)
+        return None

@@ -1,9 +1,11 @@
 """The life of a job, without a worker process: every move is conditional, and the ledger goes along."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from cryptography.fernet import Fernet
+from django.db import connection
 from django.utils import timezone
 
 from chain import selectors as chain
@@ -15,7 +17,6 @@ from marketplace.inference.errors import (
     JobNotFinishedError,
     JobNotOpenError,
     JobNotReservedError,
-    JobPayloadDeletedError,
 )
 from marketplace.inference.models import CallEntry, Job, JobPayload, LicenceUse
 from models_registry.errors import ModelNotFoundError, ReleaseNotFoundError
@@ -80,8 +81,8 @@ def test_job_payload_of_another_job_is_not_readable(create):
     one, two = create(), create()
     token = JobPayload.objects.get(job=one).request
     JobPayload.objects.filter(job=two).update(request=token)
-    with pytest.raises(JobPayloadDeletedError):
-        selectors.job_request(two)
+    assert selectors.job_request(two) is None
+    assert selectors.job_request(one) is not None
 
 
 def test_job_payload_outlives_a_change_of_key_that_keeps_the_old_one(create, settings):
@@ -90,8 +91,7 @@ def test_job_payload_outlives_a_change_of_key_that_keeps_the_old_one(create, set
     settings.PAYLOAD_KEY = f"{Fernet.generate_key().decode()},{old}"
     assert selectors.job_request(job)["inputs"] == ["the house"]
     settings.PAYLOAD_KEY = Fernet.generate_key().decode()
-    with pytest.raises(JobPayloadDeletedError):
-        selectors.job_request(job)
+    assert selectors.job_request(job) is None
 
 
 def test_job_claimed_once_is_not_claimed_again(create):
@@ -273,3 +273,21 @@ def test_job_request_mac_depends_on_the_key(settings):
     one = payloads.request_mac({"inputs": "yes"})
     settings.PAYLOAD_KEY = Fernet.generate_key().decode()
     assert payloads.request_mac({"inputs": "yes"}) != one
+
+
+@pytest.mark.django_db(transaction=True)
+def test_job_requested_at_the_same_time_under_one_key_is_one_job(sold, buyer, clean_broker):
+    def request(_: int) -> tuple[str, bool]:
+        try:
+            job, is_new = services.job_create(
+                account=buyer, model_id=sold.model_id, inputs="the house", idempotency_key="one"
+            )
+            return str(job.pk), is_new
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        results = list(threads.map(request, range(4)))
+    assert len({job_id for job_id, _ in results}) == 1
+    assert sorted(is_new for _, is_new in results) == [False, False, False, True]
+    assert use() == (0, 1)
