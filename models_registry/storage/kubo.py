@@ -82,7 +82,8 @@ class KuboStore:
         """See ArtifactStore. Pinned recursively counts as whole."""
         try:
             with _translated(), self._client() as client:
-                pins = client.pin.ls(str(root), type="recursive", timeout=_QUESTION_TIMEOUT_S)
+                base = {"cid-base": "base32"}
+                pins = client.pin.ls(str(root), type="recursive", opts=base, timeout=_QUESTION_TIMEOUT_S)
         except BlockMissingError:
             return False
         return str(root) in pins["Keys"]
