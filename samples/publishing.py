@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -194,10 +195,8 @@ class SamplePublisher:
             model = _model_of(models, item)
             if model is None:
                 raise PublishingError(f"{item.label} is no longer on chain: a block was replaced. Run this again.")
-            self._wait(
-                lambda item=item, model=model: _is_listed(item, model),
-                lambda item=item: f"{item.label} is on chain and not listed yet. Is the indexer running?",
-            )
+            problem = f"{item.label} is on chain and not listed yet. Is the indexer running?"
+            self._wait(partial(_is_listed, item, model), partial(str, problem))
             self._say(f"{item.label}: listed as model {model.model_id}, {len(model.plans)} plans")
 
     def _wait(self, condition: Callable[[], bool], problem: Callable[[], str]) -> None:
