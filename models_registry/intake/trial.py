@@ -9,7 +9,7 @@ from weighhouse.core.manifest import Manifest
 
 from models_registry.errors import refusal
 from models_registry.runners import runner_pool
-from models_registry.runtime.errors import RunnerError
+from models_registry.runtime.errors import InputError, RunnerError
 from models_registry.runtime.specs import RunnerSpec
 from models_registry.runtime.tasks import TASKS
 
@@ -45,7 +45,8 @@ def model_try(directory: Path, manifest: Manifest, digest: str) -> Mapping[str, 
     parameters = _PARAMETERS.get(manifest.task, {})
     try:
         return runner_pool().run(spec, inputs, parameters, settings.JOB_DEADLINE_S).fingerprint
-    except RunnerError as error:
+    except (RunnerError, InputError) as error:
+        # The inputs are the task's own example: a model that cannot take them is at fault.
         found = f"a model that does not run: {error.message}"
         refused = refusal("", error.code, found, _REMEDIES.get(error.code, _REMEDY))
         raise TrialRefusedError(refused, is_certain=not error.retryable) from error

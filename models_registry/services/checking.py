@@ -67,6 +67,9 @@ def release_check(*, release_id: int) -> None:
     except _MALFORMED as error:
         _refuse(release, [_malformed(error)])
         release_evict(release.root, directory=Path(settings.ARTIFACT_CACHE_DIR))
+    except Exception:
+        _postpone(release, "The check ended unexpectedly and will be repeated; the operator's log has the reason.")
+        raise
 
 
 def release_link(release: Release) -> None:

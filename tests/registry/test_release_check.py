@@ -7,6 +7,7 @@ import pytest
 
 from models_registry import services
 from models_registry.models import Release, ReleaseState
+from models_registry.runtime.errors import InputError
 from models_registry.storage import get_store
 from models_registry.storage.cache import release_fetch
 
@@ -124,3 +125,31 @@ def test_submit_of_the_same_files_gives_the_same_release(checked, uploaded, tiny
     assert second.pk == first.pk
     assert second.state == ReleaseState.READY
     assert Release.objects.count() == 1
+
+
+def test_check_that_fails_unexpectedly_says_so_and_is_repeated(checked, files, monkeypatch):
+    def broken(directory):
+        raise OSError("disk on fire")
+
+    monkeypatch.setattr("models_registry.services.checking.release_refusals", broken)
+    with pytest.raises(OSError, match="disk on fire"):
+        checked(files)
+    release = Release.objects.get()
+    assert release.state == ReleaseState.CHECKING
+    assert "unexpectedly" in release.notice
+    assert "fire" not in release.notice
+    monkeypatch.undo()
+    Release.objects.update(check_after=None)
+    services.release_check(release_id=release.pk)
+    release.refresh_from_db()
+    assert release.state == ReleaseState.READY
+
+
+def test_check_of_a_model_that_cannot_take_the_example_refuses(checked, files, monkeypatch):
+    class Pool:
+        def run(self, *_):
+            raise InputError("Input 1 is longer than the model reads.")
+
+    monkeypatch.setattr("models_registry.intake.trial.runner_pool", Pool)
+    release = checked(files)
+    assert (release.state, codes(release)) == (ReleaseState.REFUSED, ["input.invalid"])
