@@ -142,7 +142,6 @@ STATUS: dict[str, int] = {
     "chain.demo_wallet_refused": 403,
     # Of commands and start-up; no request meets them.
     "faults.invalid_plan": 500,
-    "samples.not_published": 500,
 }
 
 # Django REST framework's own errors, the most derived first.
