@@ -39,6 +39,8 @@ def _try(landlock_abi: int) -> None:
     """The layers hold only if an attempt says so."""
     _expect_refused("a socket", lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM).close())
     _expect_refused("a program", lambda: os.execv("/proc/self/exe", ["python"]))  # noqa: S606 - expected to fail
+    # memfd_create is refused by the work filter alone, so that its absence shows.
+    _expect_refused("a file in memory", lambda: os.close(os.memfd_create("attempt")))
     if landlock_abi:
         _expect_refused("another process's files", lambda: os.close(os.open("/proc/1/status", os.O_RDONLY)))
 
