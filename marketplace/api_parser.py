@@ -1,5 +1,6 @@
 """The parser of the API's JSON bodies. Imported while REST framework itself is: it must need no view."""
 
+from collections.abc import Mapping
 from typing import IO, Any
 
 import orjson
@@ -15,7 +16,7 @@ class StrictJsonParser(BaseParser):
     media_type = "application/json"
 
     def parse(
-        self, stream: IO[bytes], media_type: str | None = None, parser_context: dict[str, Any] | None = None
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         body = stream.read(settings.API_MAX_BODY_BYTES + 1)
         if len(body) > settings.API_MAX_BODY_BYTES:

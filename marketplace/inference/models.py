@@ -48,8 +48,9 @@ class Job(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     lease_token = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
-    # Not to be handed to a worker before this moment, and not started at all after the other.
-    run_after = models.DateTimeField(default=timezone.now)
+    # Not to be tried again before this moment (null: at once, whatever the clocks of web and worker say), and not
+    # started at all after the other.
+    run_after = models.DateTimeField(null=True)
     start_before = models.DateTimeField()
     enqueued_at = models.DateTimeField(default=timezone.now)
 

@@ -7,13 +7,13 @@ worker was lost. The call of the licence moves in the same transaction (`ledger`
 import logging
 import re
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 from weighhouse.core.errors import WeighhouseError
@@ -85,25 +85,17 @@ def job_create(
     spec = _task_spec(release)
     request = {"inputs": spec.validate_inputs(inputs), "parameters": spec.validate_parameters(parameters)}
     usable = licences_usable(holder=account.address, model_id=model_id, licence_id=licence_id)
+    job = Job(
+        account=account,
+        model_id=model_id,
+        release_digest=release.digest,
+        task=release.task,
+        start_before=timezone.now() + timedelta(seconds=settings.JOB_QUEUE_TTL_S),
+        idempotency_key=idempotency_key,
+        request_mac=mac,
+    )
     try:
-        with transaction.atomic():
-            licence = _call_reserve(usable)
-            job = Job.objects.create(
-                account=account,
-                model_id=model_id,
-                licence_id=licence.licence_id,
-                release_digest=release.digest,
-                task=release.task,
-                checked_block_number=licence.block_number,
-                checked_block_hash=licence.block_hash,
-                start_before=timezone.now() + timedelta(seconds=settings.JOB_QUEUE_TTL_S),
-                idempotency_key=idempotency_key,
-                request_mac=mac,
-            )
-            ledger.call_enter(job=job, limit=licence.calls)
-            delete_at = timezone.now() + timedelta(seconds=settings.PAYLOAD_RETENTION_S)
-            JobPayload.objects.create(job=job, request=payload_encrypt(job.pk, request), delete_at=delete_at)
-            transaction.on_commit(lambda: job_enqueue(job_id=job.pk))
+        _job_store(job, usable, request)
     except IntegrityError:
         # Somebody with the same key was faster; anything else that collides is a defect.
         known = _job_of_key(account, idempotency_key, mac)
@@ -124,7 +116,7 @@ def job_enqueue(*, job_id: UUID, delay_s: float = 0) -> None:
 def job_claim(*, job_id: UUID) -> Job | None:
     """Take a queued job that is due, with a lease. `None` where it is not there to be taken."""
     now, token = timezone.now(), uuid.uuid4()
-    claimed = Job.objects.filter(pk=job_id, state=JobState.QUEUED, run_after__lte=now, start_before__gt=now).update(
+    claimed = Job.objects.filter(_due(now), pk=job_id, start_before__gt=now).update(
         state=JobState.RUNNING,
         lease_token=token,
         lease_until=now + timedelta(seconds=settings.JOB_LEASE_S),
@@ -228,7 +220,7 @@ def jobs_sweep() -> None:
         _lost_worker(job)
     for job in Job.objects.filter(state=JobState.QUEUED, start_before__lte=now):
         _expire(job)
-    due = Job.objects.filter(state=JobState.QUEUED, run_after__lte=now, enqueued_at__lt=now - REDELIVER_AFTER)
+    due = Job.objects.filter(_due(now), enqueued_at__lt=now - REDELIVER_AFTER)
     for job_id in due.values_list("pk", flat=True):
         if due.filter(pk=job_id).update(enqueued_at=now) == 1:
             job_enqueue(job_id=job_id)
@@ -250,7 +242,7 @@ def _lost_worker(job: Job) -> None:
         _job_end(held, job, JobState.FAILED, error)
         return
     now = timezone.now()
-    if held.update(state=JobState.QUEUED, lease_token=None, lease_until=None, run_after=now, enqueued_at=now) == 1:
+    if held.update(state=JobState.QUEUED, lease_token=None, lease_until=None, run_after=None, enqueued_at=now) == 1:
         logger.warning("Job %s lost its worker and is queued again", job.pk)
         job_enqueue(job_id=job.pk)
 
@@ -279,6 +271,23 @@ def _job_end(rows: QuerySet[Job], job: Job, state: JobState, error: WeighhouseEr
 def _held(job: Job) -> QuerySet[Job]:
     """The row of a job, as long as the attempt that `job` was read for holds it."""
     return Job.objects.filter(pk=job.pk, state=JobState.RUNNING, lease_token=job.lease_token)
+
+
+def _due(now: datetime) -> Q:
+    return Q(state=JobState.QUEUED) & (Q(run_after=None) | Q(run_after__lte=now))
+
+
+def _job_store(job: Job, usable: list[LicenceState], request: dict[str, Any]) -> None:
+    """Reserve a call of the first licence that has one, and write the job with all that belongs to it, or nothing."""
+    with transaction.atomic():
+        licence = _call_reserve(usable)
+        job.licence_id = licence.licence_id
+        job.checked_block_number, job.checked_block_hash = licence.block_number, licence.block_hash
+        job.save(force_insert=True)
+        ledger.call_enter(job=job, limit=licence.calls)
+        delete_at = timezone.now() + timedelta(seconds=settings.PAYLOAD_RETENTION_S)
+        JobPayload.objects.create(job=job, request=payload_encrypt(job.pk, request), delete_at=delete_at)
+        transaction.on_commit(lambda: job_enqueue(job_id=job.pk))
 
 
 def _job_of_key(account: Account, key: str | None, mac: str) -> Job | None:
