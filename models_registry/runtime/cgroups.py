@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 _OWNER = re.compile(r"^weighhouse-(\d+)-(\d+)-(\d+)-\d+$")
 _sequence = itertools.count(1)
-_FOREIGN_AGE_S = 24 * 3600
+_FOREIGN_AGE_S = 600
 
 
 @dataclass(frozen=True)

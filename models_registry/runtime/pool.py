@@ -63,9 +63,11 @@ class RunnerPool:
         """Run a model once.
 
         1. Check inputs and parameters against the task's table.
-        2. Wait for the release's turn, for room, and for the answer: `deadline_s` in all. Starting a runner
-           is not counted; it has the configuration's `start_timeout_s`.
-        3. Check the answer. Any failure but a refused input ends the runner; the next call starts another.
+        2. Wait for the release's turn and for room, `deadline_s` at most. Waiting harms no runner: it ends in
+           RunnerBusyError, which may be tried again.
+        3. Run. The run has all of `deadline_s`, from its turn on; what others took is not counted against it.
+           Starting a runner is not counted either; it has the configuration's `start_timeout_s`.
+        4. Check the answer. Any failure but a refused input ends the runner; the next call starts another.
 
         Raises InputError, ModelUnloadableError, RunnerDeadlineError, RunnerCrashedError, RunnerBusyError,
         RunnerOutOfMemoryError, RunnerProtocolError, OutputInvalidError, RunnerError, SandboxUnavailable.
@@ -79,7 +81,7 @@ class RunnerPool:
             if not slot.turn.acquire(timeout=max(0.0, deadline_s)):
                 raise RunnerBusyError("Other runs of this model took all the time that this one had. Try again.")
             try:
-                return self._run(spec, slot, texts, parameters=checked, until=started + deadline_s)
+                return self._run(spec, slot, texts, parameters=checked, started=started, deadline_s=deadline_s)
             finally:
                 slot.turn.release()
         finally:
@@ -108,9 +110,16 @@ class RunnerPool:
         self._launcher.close()
 
     def _run(
-        self, spec: RunnerSpec, slot: _Slot, texts: list[str], *, parameters: Mapping[str, Any], until: float
+        self,
+        spec: RunnerSpec,
+        slot: _Slot,
+        texts: list[str],
+        *,
+        parameters: Mapping[str, Any],
+        started: float,
+        deadline_s: float,
     ) -> RunResult:
-        waited_from = time.monotonic()
+        """Run in the release's turn. `started` is when the call began to wait for it."""
         load_s = 0.0
         if slot.runner is not None and not slot.runner.is_alive():
             logger.warning("runner of %s is gone; its log ends: %s", spec.digest, slot.runner.log()[-2000:])
@@ -118,13 +127,12 @@ class RunnerPool:
         if self._is_closed:
             raise RunnerBusyError("This worker is shutting down. Try again.")
         if slot.runner is None:
-            self._make_room(slot, until=until)
+            self._make_room(slot, until=started + deadline_s)
             before = time.monotonic()
             slot.runner = self._started(spec, slot)
             load_s = time.monotonic() - before
-            until += load_s
         try:
-            result = slot.runner.run(texts, parameters, until=until)
+            result = slot.runner.run(texts, parameters, until=time.monotonic() + deadline_s)
         except InputError:
             raise
         except BaseException as error:
@@ -133,7 +141,7 @@ class RunnerPool:
             self._drop(slot)
             raise
         timings = {**result.timings, "load_s": load_s}
-        timings["wait_s"] = max(0.0, time.monotonic() - waited_from - load_s - timings["run_s"])
+        timings["wait_s"] = max(0.0, time.monotonic() - started - load_s - timings["run_s"])
         self._settle(slot)
         return replace(result, timings=timings)
 
@@ -180,7 +188,7 @@ class RunnerPool:
                 idle = [(key, other) for key, other in self._slots.items() if other.users == 0 and other.is_charged]
                 if not idle:
                     if not self._changed.wait(max(0.0, until - time.monotonic())):
-                        raise RunnerBusyError("No room for one more model before the deadline. Try again.")
+                        raise RunnerBusyError("No room for one more model came free in time. Try again.")
                     continue
                 key, victim = min(idle, key=lambda entry: entry[1].last_used)
                 del self._slots[key]

@@ -54,6 +54,7 @@ _VARIABLES = {
     # A pool of threads that an import starts would escape Landlock, which binds one thread.
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
+    "OMP_WAIT_POLICY": "PASSIVE",  # on shared cores, threads that spin while they wait slow each other down
 }
 # Every variable of a runner; bwrap adds PWD.
 VARIABLES = frozenset({*_VARIABLES, "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PWD"})
