@@ -1,22 +1,18 @@
 """Plugins and rules shared by every test."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 from django.core.cache import cache
 
 pytest_plugins = [
+    "tests.fixtures.skips",
     "tests.fixtures.processes",
     "tests.fixtures.stack",
     "tests.fixtures.contracts",
     "tests.fixtures.weights",
     "tests.fixtures.people",
 ]
-
-# What a machine may lack even where every skip counts as a failure.
-OPTIONAL_MARKERS = frozenset({"kubo"})
-STRICT = os.environ.get("WEIGHHOUSE_STRICT") == "1"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -32,29 +28,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Under WEIGHHOUSE_STRICT=1 a test that cannot run here has failed."""
-    report = yield
-    optional = any(item.get_closest_marker(name) for name in (*OPTIONAL_MARKERS, "slow"))
-    if STRICT and report.skipped and not hasattr(report, "wasxfail") and not optional:
-        report.outcome = "failed"
-        report.longrepr = (
-            f"skipped, and WEIGHHOUSE_STRICT=1 allows no skip: {call.excinfo.value if call.excinfo else ''}"
-        )
-    return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly what did not run on this machine."""
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if "slow:" not in str(report.longrepr)]
-    if skipped:
-        terminalreporter.section("NOT RUN ON THIS MACHINE", sep="!", red=True, bold=True)
-        for report in skipped:
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-            terminalreporter.line(f"{report.nodeid}: {reason.removeprefix('Skipped: ')}")
 
 
 @pytest.fixture(scope="session")
