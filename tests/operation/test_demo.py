@@ -44,7 +44,7 @@ def assert_all_gone(stack: Stack) -> None:
 
 
 def test_demo_comes_up_prints_one_address_and_stops_on_ctrl_c(start_stack: StartStack, tmp_path: Path) -> None:
-    stack = start_stack(tmp_path)
+    stack = start_stack(tmp_path / "a directory")
     stack.spawned.wait_for_output(f"    {stack.site_url}\n")
     addresses = re.findall(r"^ {4}(http://\S+)$", stack.spawned.output(), re.MULTILINE)
     assert addresses == [stack.site_url]

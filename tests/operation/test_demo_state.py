@@ -80,6 +80,7 @@ def test_config_loaded_again_keeps_ports_and_secrets_and_shows_them_to_nobody(tm
     first = config_load(tmp_path)
     assert config_load(tmp_path) == first == config_known(tmp_path)
     assert len({first.web_port, first.chain_port, first.broker_port}) == 3
+    assert stat.S_IMODE((tmp_path / "demo").stat().st_mode) == 0o700
     for name in ("ports.json", "secrets.json", "environment"):
         assert stat.S_IMODE((tmp_path / "demo" / name).stat().st_mode) == 0o600
 

@@ -139,7 +139,7 @@ def _prepare_directories(config: DemoConfig) -> None:
         "bind 127.0.0.1",
         f"port {config.broker_port}",
         f"requirepass {config.broker_password}",
-        f"dir {config.directory / 'broker'}",
+        f'dir "{config.directory / "broker"}"',
         "appendonly yes",
         'save ""',
     )
