@@ -46,6 +46,7 @@ print(json.dumps([attacks.attempt(attacks.BY_NAME[name], facts) for name in sys.
 def secret_file(tmp_path_factory) -> Path:
     """A stand-in for the site's database, readable to whoever is not confined."""
     path = tmp_path_factory.mktemp("site") / "weighhouse.sqlite3"
+    path.parent.chmod(0o755)
     path.write_text("secret")
     path.chmod(0o644)
     return path
@@ -150,7 +151,7 @@ def check_as_nobody(secret_file, **options) -> tuple[str, list[selfcheck.Outcome
         "files": [str(secret_file)],
         **options,
     }
-    output = unprivileged.run(CHECK, json.dumps(options))
+    output = unprivileged.run(CHECK, json.dumps(options), reachable=[secret_file.parent])
     isolation, rows = json.loads(output.splitlines()[-1])
     return isolation, [selfcheck.Outcome(*row) for row in rows]
 

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,13 +15,16 @@ ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 1_234_567_890  # no account, and outside the runners' range
 
 
-def run(code: str, *arguments: str) -> str:
-    """Run Python code as NOBODY (as ourselves where we are not root) and return what it printed."""
+def run(code: str, *arguments: str, reachable: Sequence[Path] = ()) -> str:
+    """Run Python code as NOBODY (as ourselves where we are not root) and return what it printed.
+
+    `reachable` are directories that it must be able to pass, beside interpreter, packages and repository.
+    """
     interpreter = [str(Path(sys.executable).resolve()), "-B", "-c", code, *arguments]
     libraries = [str(ROOT), str(ROOT / "sdk"), *_libraries()]
     environment = {"PYTHONPATH": ":".join(libraries), "PATH": os.environ["PATH"], "WORKER_SECRET": "secret"}
     done = subprocess.run(
-        _as_nobody(interpreter) if os.geteuid() == 0 else interpreter,
+        _as_nobody(interpreter, reachable) if os.geteuid() == 0 else interpreter,
         env=environment,
         cwd="/",
         capture_output=True,
@@ -34,10 +37,10 @@ def run(code: str, *arguments: str) -> str:
     return done.stdout
 
 
-def _as_nobody(command: list[str]) -> list[str]:
+def _as_nobody(command: list[str], reachable: Sequence[Path]) -> list[str]:
     """A mount namespace in which every needed path can be reached, then another user."""
     drop = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--", *command]
-    needed = [Path(sys.base_prefix).resolve(), ROOT, *map(Path, _libraries())]
+    needed = [Path(sys.base_prefix).resolve(), ROOT, *map(Path, _libraries()), *reachable]
     script = "\n".join(["set -e", *_opened(needed), "exec " + shlex.join(drop)])
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("THE UNPRIVILEGED WAY IS NOT TESTED: this container may not make a mount namespace (CAP_SYS_ADMIN)")

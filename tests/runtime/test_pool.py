@@ -78,6 +78,32 @@ def test_run_past_its_deadline_is_ended_and_the_next_one_answers(pool, specs):
     assert pool.run(specs[GENERATE], "good", {"max_new_tokens": 1}, 60).timings["load_s"] > 0
 
 
+def test_run_that_waited_for_its_turn_has_its_whole_deadline(pool, specs):
+    """Somebody else's run must not use up the time of the next one, which would end the runner for everybody."""
+    pool.run(specs[GENERATE], "good", {"max_new_tokens": 1}, 60)
+    alone_s = pool.run(specs[GENERATE], LONG_TEXTS, LONG, 60).timings["run_s"]
+    before = pool.pids()[specs[GENERATE].key]
+    deadline_s = max(3 * alone_s, 2.0)
+    with ThreadPoolExecutor(1) as threads:
+        with pool._slots[specs[GENERATE].key].turn:
+            waiting = threads.submit(pool.run, specs[GENERATE], LONG_TEXTS, LONG, deadline_s)
+            time.sleep(deadline_s - alone_s / 2)
+        result = waiting.result()
+    assert len(result.outputs) == 8
+    assert result.timings["wait_s"] >= deadline_s - alone_s
+    assert pool.pids()[specs[GENERATE].key] == before
+
+
+def test_run_whose_turn_does_not_come_is_busy_and_spares_the_runner(pool, specs):
+    pool.run(specs[EMBED], "good", {}, 60)
+    before = pool.pids()[specs[EMBED].key]
+    with pool._slots[specs[EMBED].key].turn, pytest.raises(RunnerBusyError) as caught:
+        pool.run(specs[EMBED], "good", {}, 0.1)
+    assert caught.value.retryable
+    assert pool.run(specs[EMBED], "good", {}, 60).timings["load_s"] == 0
+    assert pool.pids()[specs[EMBED].key] == before
+
+
 def test_killed_runner_is_replaced(pool, specs):
     pool.run(specs[EMBED], "good", {}, 60)
     before = pool.pids()[specs[EMBED].key]
