@@ -89,12 +89,12 @@ $(STAMPS)/venv:
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/python: requirements.txt | $(STAMPS)/venv
-	@echo "Installing Python packages (about 500 MB)"
+	@echo "Installing Python packages (about 200 MB; 600 MB on disk)"
 	@$(PIP) $(LOCKED) requirements.txt
 	@touch $@
 
 $(STAMPS)/torch: requirements-torch.txt | $(STAMPS)/python
-	@echo "Installing torch (200 MB for CPU builds, several GB with CUDA; TORCH_INDEX_URL chooses the index)"
+	@echo "Installing torch (190 MB for CPU builds, several GB with CUDA; TORCH_INDEX_URL chooses the index)"
 	@$(PIP) install $(if $(TORCH_INDEX_URL),--index-url "$(TORCH_INDEX_URL)") --requirement requirements-torch.txt
 	@touch $@
 
@@ -117,7 +117,7 @@ $(STAMPS)/fallbacks: requirements-fallback-node.txt requirements-fallback-broker
 	@touch $@
 
 $(STAMPS)/node: package.json package-lock.json | $(STAMPS)/fallbacks
-	@echo "Installing the contract tool chain and the front-end packages (about 250 MB)"
+	@echo "Installing the contract tool chain and the front-end packages (260 MB on disk)"
 	@# Not `npm ci`: it refuses a lock without the builds for other platforms, which not every registry carries.
 	@# tools/locks.py holds the lock to package.json, and npm checks every hash.
 	@npm install --no-save --ignore-scripts --no-audit --no-fund --loglevel=error

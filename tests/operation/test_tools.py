@@ -131,3 +131,10 @@ def test_marked_optional_test_may_be_skipped_even_where_skips_are_failures(tmp_p
         WEIGHHOUSE_STRICT="1",
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_image_holds_no_state_and_no_secret_and_runs_without_rights() -> None:
+    ignored = set((ROOT / ".dockerignore").read_text().splitlines())
+    assert {".git", ".env", "var", ".venv", "node_modules"} <= ignored
+    users = [line.split()[1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("USER ")]
+    assert users == ["10001"]
