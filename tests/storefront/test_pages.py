@@ -103,7 +103,9 @@ def test_pages_label_every_field(visited):
                     continue
                 before = html[: match.start()]
                 inside = before.rfind("<label") > before.rfind("</label>")
-                assert inside or "aria-label" in match[0], (path, match[0])
+                own = re.search(r'\bid="([^"]+)"', match[0])
+                named = own is not None and f'<label for="{own[1]}"' in html
+                assert inside or named or "aria-label" in match[0], (path, match[0])
 
 
 def test_pages_have_one_main_heading_and_a_language(visited, read):

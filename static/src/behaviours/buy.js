@@ -24,6 +24,12 @@ async function approve(client, status, { token, price, priceText }) {
   }
 }
 
+/** The terms that this page shows. The contract compares their hash with its own. */
+function termsOf(box) {
+  const { plan, planHash, token, price, priceText } = box.dataset;
+  return { id: BigInt(plan), hash: planHash, token, price: BigInt(price), priceText };
+}
+
 async function buy(client, status, plan) {
   const isNative = plan.token === NATIVE;
   if (!isNative) await approve(client, status, plan);
@@ -34,9 +40,7 @@ async function buy(client, status, plan) {
 }
 
 behaviour("[data-buy]", (box) => {
-  const { plan, planHash, token, price, priceText } = box.dataset;
-  const terms = { id: BigInt(plan), hash: planHash, token, price: BigInt(price), priceText };
   const button = box.querySelector("button");
   const status = new Status(box.querySelector("[data-status]"));
-  button.addEventListener("click", () => withWallet({ button, status, action: (client) => buy(client, status, terms) }));
+  button.addEventListener("click", () => withWallet({ button, status, action: (client) => buy(client, status, termsOf(box)) }));
 });
