@@ -1,7 +1,9 @@
 """A model's card: a stranger's Markdown, rendered so that it can neither run, nor phone home, nor leave its box."""
 
 import html
+from collections.abc import MutableMapping, Sequence
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
 import nh3
@@ -33,7 +35,7 @@ def _is_absolute(_tag: str, name: str, value: str) -> str | None:
 class _LinkedImages(RendererHTML):
     """Images become links: showing one would tell its host who visits, or need a proxy."""
 
-    def image(self, tokens: list[Token], idx: int, options: OptionsDict, env: dict[str, object]) -> str:
+    def image(self, tokens: Sequence[Token], idx: int, options: OptionsDict, env: MutableMapping[str, Any]) -> str:
         source = str(tokens[idx].attrs.get("src", ""))
         label = self.renderInlineAsText(tokens[idx].children or [], options, env) or "image"
         text = html.escape(f"Image: {label}")
@@ -64,7 +66,7 @@ def card_html(text: str) -> str:
     if len(body) > MAX_CHARS:
         cut += "\n\n*The card goes on; the rest is in the release's README.md.*"
     parser = _parser()
-    env: dict[str, object] = {}
+    env: dict[str, Any] = {}
     tokens = parser.parse(cut, env)
     for token in tokens:
         # The page's own headings come first: the card's begin below them.

@@ -1,13 +1,22 @@
 """Refusals as pages: what a layer below names, a person reads as a sentence and what to do."""
 
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from redis.exceptions import RedisError
 from weighhouse.core.errors import WeighhouseError
 
 from marketplace.api_errors import RETRY_AFTER_S, status_of
+
+logger = logging.getLogger(__name__)
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
 
 _TITLES = {
     HTTPStatus.FORBIDDEN: "This is not allowed",
@@ -19,25 +28,61 @@ _TITLES = {
     HTTPStatus.SERVICE_UNAVAILABLE: "This must wait",
 }
 
+# Reading a form means keeping its files on disk until the view has looked at them, and the CSRF check reads the form.
+FORM_MAX_BYTES = 512 * 1024 * 1024
+ANONYMOUS_FORM_MAX_BYTES = 64 * 1024
+
+
+class FormLimit:
+    """Refuses a form by its announced length before anything reads it. Stands before the CSRF check."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        is_form = request.META.get("CONTENT_TYPE", "").lower().startswith("multipart/")
+        if is_form and _length(request) > _limit(request):
+            # No page is rendered: its own form token would make Django read the body.
+            text = "This form is larger than the site accepts. Sign in and send the files one by one, or use the API."
+            return HttpResponse(text, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, content_type="text/plain")
+        return self.get_response(request)
+
+
+def _limit(request: HttpRequest) -> int:
+    limit = FORM_MAX_BYTES if SESSION_KEY in request.session else ANONYMOUS_FORM_MAX_BYTES
+    return min(limit, settings.UPLOAD_MAX_TOTAL_BYTES)
+
+
+def _length(request: HttpRequest) -> int:
+    text = request.META.get("CONTENT_LENGTH") or "0"
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
 
 class RefusalPages:
     """Renders every `WeighhouseError` of a page. API views answer theirs as problem details before it comes here."""
 
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+    def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return refusal_response(request, exception) if isinstance(exception, WeighhouseError) else None
+        if isinstance(exception, WeighhouseError):
+            code = exception.code
+            return refusal_response(request, code, exception.message, is_retryable=exception.retryable)
+        if isinstance(exception, RedisError | OperationalError):
+            logger.error("%s while serving %s: %s", type(exception).__name__, request.path, exception)
+            text = "The site cannot take this request at the moment. Nothing was recorded; try again."
+            return refusal_response(request, "site.busy", text, is_retryable=True)
+        return None
 
 
-def refusal_response(request: HttpRequest, error: WeighhouseError) -> HttpResponse:
+def refusal_response(request: HttpRequest, code: str, message: str, *, is_retryable: bool) -> HttpResponse:
     """The refusal as a page, or as a fragment where htmx asked."""
-    status = status_of(error.code, retryable=error.retryable)
-    title = _TITLES.get(HTTPStatus(status), "This did not work")
-    context = {"title": title, "message": error.message, "code": error.code, "retryable": error.retryable}
+    status = HTTPStatus(status_of(code, retryable=is_retryable))
+    title = _TITLES.get(status, "This did not work")
+    context = {"title": title, "message": message, "code": code, "retryable": is_retryable}
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "storefront/parts/refused.html", context, status=status)
     response = render(request, "storefront/refused.html", context, status=status)

@@ -1,10 +1,10 @@
 """A page about the API for people: every operation, from the same schema that programs read."""
 
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 
@@ -13,11 +13,12 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 @require_safe
 def api_page(request: HttpRequest) -> HttpResponse:
-    return render(request, "storefront/api.html", {"operations": SimpleLazyObject(_operations)})
+    return render(request, "storefront/api.html", {"operations": _operations()})
 
 
+@cache
 def _operations() -> list[dict[str, Any]]:
-    """`{method, path, summary, description, scope}` in the order of the paths."""
+    """`{method, path, summary, text}` in the order of the paths. The schema does not change while the site runs."""
     schema = SchemaGenerator().get_schema(request=None, public=True)
     return [
         {

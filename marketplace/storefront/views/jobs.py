@@ -1,6 +1,7 @@
 """Running a model from its page, and the jobs that came of it."""
 
 import uuid
+from datetime import datetime
 from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
@@ -8,7 +9,6 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -59,7 +59,7 @@ def run(request: HttpRequest, model_id: int) -> HttpResponse:
 def jobs(request: HttpRequest) -> HttpResponse:
     """The account's jobs, newest first."""
     rows = selectors.job_list(_account(request))
-    before = parse_datetime(request.GET.get("before", "")) if len(request.GET.get("before", "")) < 40 else None
+    before = _moment(request.GET.get("before", ""))
     if before is not None:
         rows = rows.filter(created_at__lt=before)
     found = list(rows[: PAGE_SIZE + 1])
@@ -115,6 +115,15 @@ def job_cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
 def job_payload_delete(request: HttpRequest, job_id: UUID) -> HttpResponse:
     services.job_payload_delete(account=_account(request), job_id=job_id)
     return redirect("job", job_id)
+
+
+def _moment(text: str) -> datetime | None:
+    """A time with its zone, `None` for anything else."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
 
 
 def _job_context(job: Job) -> dict[str, Any]:

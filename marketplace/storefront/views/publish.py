@@ -1,9 +1,8 @@
 """From a directory to a listed model: upload, check, sign, list."""
 
-from typing import Any, cast
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -41,7 +40,7 @@ def _upload_whole(request: HttpRequest) -> HttpResponse:
     try:
         upload = services.upload_create(publisher=_address(request), metadata=form.metadata())
         files = [*request.FILES.getlist("files"), *request.FILES.getlist("directory")]
-        for file in cast(list[UploadedFile], files):
+        for file in files:
             services.upload_file_put(upload=upload, path=file.name or "", stream=file, size=file.size or 0)
         release = services.release_submit(upload=upload)
     except WeighhouseError as error:
@@ -129,4 +128,4 @@ def _step(release: Release, published: PublishedRelease | None) -> str:
 
 
 def _address(request: HttpRequest) -> str:
-    return request.user.address  # type: ignore[union-attr,no-any-return]
+    return request.user.address  # type: ignore[union-attr]
