@@ -60,7 +60,7 @@ class RunnerProtocolError(RunnerError):
 
 
 class RunnerBusyError(RunnerError):
-    """No room for one more runner before the deadline."""
+    """The release's turn, or room for its runner, did not come in time. No runner was harmed."""
 
     code: ClassVar[str] = "runner.busy"
     retryable: ClassVar[bool] = True

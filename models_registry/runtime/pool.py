@@ -181,6 +181,8 @@ class RunnerPool:
             )
         while True:
             with self._changed:
+                if self._is_closed:
+                    raise RunnerBusyError("This worker is shutting down. Try again.")
                 used = sum(other.charge for other in self._slots.values() if other.is_charged)
                 if used + slot.charge <= self._memory_bytes:
                     slot.is_charged = True
