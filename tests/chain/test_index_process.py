@@ -85,7 +85,10 @@ def test_indexer_without_its_node_says_so_and_goes_on_when_it_is_back(make_anvil
     env = {"WEIGHHOUSE_RPC_URL": node.url, "WEIGHHOUSE_ADDRESS_BOOK_DIR": str(tmp_path / "book")}
     assert manage("deploy_contracts", env=env).process.wait(90) == 0
     indexer = manage("index_chain", env=env)
-    indexer.wait_until(lambda: chain_status().ok, what="indexing", timeout_s=90)
+    deployed_head = int(node.rpc("eth_blockNumber"), 16)
+    indexer.wait_until(
+        lambda: Stream.objects.filter(next_block=deployed_head + 1).exists(), what="indexing", timeout_s=90
+    )
     events = ChainEvent.objects.count()
     assert events > 0
 
