@@ -83,11 +83,12 @@ def test_run_that_waited_for_its_turn_has_its_whole_deadline(pool, specs):
     pool.run(specs[GENERATE], "good", {"max_new_tokens": 1}, 60)
     alone_s = pool.run(specs[GENERATE], LONG_TEXTS, LONG, 60).timings["run_s"]
     before = pool.pids()[specs[GENERATE].key]
-    deadline_s = max(3 * alone_s, 2.0)
+    # The run would need what is left of the deadline several times over, and a fraction of a whole one.
+    deadline_s = max(10 * alone_s, 5.0)
     with ThreadPoolExecutor(1) as threads:
         with pool._slots[specs[GENERATE].key].turn:
             waiting = threads.submit(pool.run, specs[GENERATE], LONG_TEXTS, LONG, deadline_s)
-            time.sleep(deadline_s - alone_s / 2)
+            time.sleep(deadline_s - alone_s / 4)
         result = waiting.result()
     assert len(result.outputs) == 8
     assert result.timings["wait_s"] >= deadline_s - alone_s
@@ -188,7 +189,7 @@ def test_close_ends_busy_runners_and_leaves_nothing(config, specs):
         pool.close()
         with pytest.raises(RunnerError):
             long_run.result()
-    assert not any(map(is_running, processes))
+    assert eventually(lambda: not any(map(is_running, processes)))
     assert group is None or not any(directory.exists() for directory in group.directories)
     with pytest.raises(RunnerBusyError):
         pool.run(specs[GENERATE], "good", {}, 60)
