@@ -12,7 +12,16 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
-MAX_CHARS = 60_000
+MAX_CHARS = 30_000
+MAX_HTML = 200_000
+# What Markdown's grammar makes dear: a parser may look from each of these to the end of the card. Far above what a
+# card for people holds; a card beyond one of them is shown as it was written.
+_MOST = {"[": 1500, "<": 3000, "*": 4000, "_": 4000, "`": 3000, "~": 3000, "&": 4000}
+# A table fills short rows up, so that few characters make many cells.
+_MOST_CELLS = 12_000
+_AS_WRITTEN = "<p><em>This card is too intricate to be formatted; it is shown as it was written.</em></p>"
+# Characters that reorder the text around them, up to the end of the line: U+202A to U+202E, U+2066 to U+2069.
+_REORDERING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
 _TAGS = {
     *("p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre", "code", "em", "strong", "s", "del"),
     *("ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "a", "sup", "sub"),
@@ -26,10 +35,14 @@ def _is_absolute(_tag: str, name: str, value: str) -> str | None:
     if name != "href":
         return value
     try:
-        scheme = urlsplit(value).scheme
+        url = urlsplit(value)
+        host = url.hostname
     except ValueError:
         return None
-    return value if scheme in _SCHEMES else None
+    # A browser reads `http:/keys/` on a page of the same scheme as the site's own /keys/.
+    if url.scheme not in _SCHEMES or (url.scheme in {"http", "https"} and not host):
+        return None
+    return value
 
 
 class _LinkedImages(RendererHTML):
@@ -58,13 +71,30 @@ def front_matter_strip(text: str) -> str:
     return text if end == -1 else text[end + 4 :].lstrip("-").lstrip("\n")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def card_html(text: str) -> str:
-    """Safe HTML of a card. Text beyond 60,000 characters is cut, and says so."""
+    """Safe HTML of a card, at most MAX_HTML characters.
+
+    Text beyond MAX_CHARS is cut, and says so. A card that would cost seconds to format, or become too much HTML, is
+    shown as it was written, and says so. Characters that reorder text are shown as U+FFFD.
+    """
     body = front_matter_strip(text.replace("\r\n", "\n"))
     cut = body[:MAX_CHARS]
     if len(body) > MAX_CHARS:
         cut += "\n\n*The card goes on; the rest is in the release's README.md.*"
+    formatted = None if _is_intricate(cut) else _formatted(cut)
+    if formatted is None or len(formatted) > MAX_HTML:
+        formatted = f"{_AS_WRITTEN}<pre>{html.escape(cut)}</pre>"
+    return formatted.translate(_REORDERING)
+
+
+def _is_intricate(text: str) -> bool:
+    lines = text.split("\n")
+    cells = len(lines) * max(line.count("|") for line in lines)
+    return cells > _MOST_CELLS or any(text.count(character) > most for character, most in _MOST.items())
+
+
+def _formatted(cut: str) -> str:
     parser = _parser()
     env: dict[str, Any] = {}
     tokens = parser.parse(cut, env)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from marketplace.storefront.cards import MAX_CHARS, card_html
+from marketplace.storefront.cards import MAX_CHARS, MAX_HTML, card_html
 from tests.storefront.conftest import PageReader
 
 ATTACKS = [
@@ -75,11 +75,65 @@ def test_card_keeps_headings_tables_and_code():
     assert {"h3", "table", "td", "pre", "code"} <= {tag for tag, _ in page.tags}
 
 
-@pytest.mark.parametrize("text", ["[" * 60_000, "> " * 30_000 + "x", "*a_" * 20_000, "![a](" * 12_000, "`" * 60_000])
-def test_card_made_to_be_slow_renders_in_seconds(text):
+@pytest.mark.parametrize(
+    "link", ["http:/keys/", "https:/keys/", "http:keys/", "http:///keys/", "http:\\\\keys", "http://:80/"]
+)
+def test_card_link_that_a_browser_reads_as_a_path_of_the_site_is_no_link(link):
+    page = PageReader(card_html(f"[your keys]({link}) ![image]({link}) <{link}>"))
+    assert not [anchor for anchor in page.all("a") if "href" in anchor]
+
+
+@pytest.mark.parametrize("code", [*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+def test_card_characters_that_reorder_text_are_shown_and_harmless(code):
+    character = chr(code)
+    for text in (
+        character,
+        f"&#x{code:x};",
+        f"`{character}`",
+        f'[a](https://x.example "{character}")',
+        "`" * 9000 + character,
+    ):
+        assert character not in card_html(f"before {text} after")
+        assert "\ufffd" in card_html(f"before {text} after")
+
+
+SLOW = {
+    "brackets": "[" * 60_000,
+    "images": "![a](" * 12_000,
+    "labels": "[a\n" * 20_000,
+    "quotes": "> " * 30_000 + "x",
+    "emphasis": "*a_" * 20_000,
+    "runs": "*_" * 30_000,
+    "backticks": "`" * 60_000,
+    "entities": "&" * 60_000,
+    "wide table": "|" * 3000 + "a\n" + "|-" * 3000 + "\n" + "|\n" * 20_000,
+    "table of short rows": "|" * 300 + "a\n" + "|-" * 300 + "\n" + "x\n" * 20_000,
+    "long table": "a|b\n-|-\n" + "a|b\n" * 20_000,
+    "items": "1. a\n" * 12_000,
+    "headings": "# a\n" * 15_000,
+}
+
+
+@pytest.mark.parametrize("text", SLOW.values(), ids=SLOW)
+def test_card_made_to_be_slow_or_large_costs_little(text):
     began = time.process_time()
-    card_html(text)
-    assert time.process_time() - began < 5
+    rendered = card_html(text)
+    assert time.process_time() - began < 1.5
+    assert len(rendered) < MAX_HTML + 500
+
+
+@pytest.mark.parametrize("name", ["brackets", "wide table", "table of short rows", "runs", "backticks"])
+def test_card_too_intricate_is_shown_as_it_was_written_and_says_so(name):
+    page = PageReader(card_html("<script>x</script>\n" + SLOW[name]))
+    assert {tag for tag, _ in page.tags} == {"p", "em", "pre"}
+    assert "shown as it was written" in page.text and "<script>x</script>" in page.text
+
+
+def test_card_of_a_long_and_honest_model_is_formatted():
+    table = "| " + " | ".join("abcdefgh") + " |\n|" + "---|" * 8 + "\n" + ("| 0.123" * 8 + " |\n") * 150
+    text = f"# Title\n\n{table}\n" + "See [the paper](https://x.example/p) on *scales* and `weights`.\n\n" * 150
+    page = PageReader(card_html(text))
+    assert len(page.all("td")) == 1200 and len(page.all("a")) == 150
 
 
 def test_card_beyond_the_limit_is_cut_and_says_so():
