@@ -78,6 +78,7 @@ STATUS: dict[str, int] = {
     "job.idempotency_key_invalid": 400,
     "job.worker_lost": 503,
     "job.expired": 503,
+    "job.too_many_open": 429,
     "job.cancelled": 409,
     "job.not_reserved": 500,
     "job.task_unsupported": 422,

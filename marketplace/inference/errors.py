@@ -63,6 +63,13 @@ class JobCancelledError(WeighhouseError):
     code = "job.cancelled"
 
 
+class JobTooManyOpenError(WeighhouseError):
+    """The licence has as many jobs that have not ended as it may have at once."""
+
+    code = "job.too_many_open"
+    retryable = True
+
+
 class JobNotReservedError(WeighhouseError):
     """The ledger has no open reservation for a job that is about to be counted."""
 

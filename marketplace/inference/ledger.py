@@ -10,16 +10,25 @@ from marketplace.inference.errors import JobNotReservedError
 from marketplace.inference.models import CallEntry, CallState, Job, LicenceUse
 
 
-def call_room(*, licence_id: int, limit: int) -> bool:
+def call_room(*, licence_id: int, limit: int, most_open: int | None = None) -> bool:
     """Reserve one call of a licence that has `limit` of them (0: unmetered). False where none is left.
 
+    With `most_open`, also false where so many calls are reserved already: each is a job that has not ended.
     One conditional UPDATE: of two callers that race for the last call, one changes the row.
     """
     LicenceUse.objects.get_or_create(licence_id=licence_id)
     row = LicenceUse.objects.filter(licence_id=licence_id)
+    if most_open is not None:
+        row = row.filter(reserved__lt=most_open)
     if limit:
         row = row.filter(used__lt=Value(limit) - F("reserved"))
     return row.update(reserved=F("reserved") + 1) == 1
+
+
+def call_is_left(*, licence_id: int, limit: int) -> bool:
+    """Whether the licence has a call that is neither used nor reserved, however many jobs are open."""
+    spent = LicenceUse.objects.filter(licence_id=licence_id, used__gte=Value(limit) - F("reserved"))
+    return not limit or not spent.exists()
 
 
 def call_enter(*, job: Job, limit: int) -> CallEntry:

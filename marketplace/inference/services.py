@@ -31,6 +31,7 @@ from marketplace.inference.errors import (
     JobNotFinishedError,
     JobNotOpenError,
     JobTaskUnsupportedError,
+    JobTooManyOpenError,
     JobWorkerLostError,
 )
 from marketplace.inference.models import OPEN_STATES, Job, JobPayload, JobState
@@ -65,9 +66,11 @@ def job_create(
     1. The same idempotency key with the same request gives the same job, with another request an error.
     2. Find the release: the pinned one, or the newest that is listed. Check inputs and parameters by its task.
     3. Ask the chain for a licence that is valid now. Nothing is written before it answered.
-    4. In one transaction: reserve a call, write job, encrypted payload and ledger entry. Then queue it.
+    4. In one transaction: reserve a call of a licence that may have one more open job, write job, encrypted payload
+       and ledger entry. Then queue it.
 
-    Raises `model.not_found`, `release.not_found`, `input.invalid`, `licence.*`, `chain.*`, `job.idempotency_*`.
+    Raises `model.not_found`, `release.not_found`, `input.invalid`, `licence.*`, `chain.*`, `job.idempotency_*`,
+    `job.too_many_open`.
     """
     mac = request_mac(
         {
@@ -318,9 +321,16 @@ def _task_spec(release: Release) -> TaskSpec:
 
 
 def _call_reserve(usable: list[LicenceState]) -> LicenceState:
+    """Of the licences, best first, the first that has a call left and may have one more open job."""
+    most = settings.JOB_MAX_OPEN_PER_LICENCE
     for licence in usable:
-        if ledger.call_room(licence_id=licence.licence_id, limit=licence.calls):
+        if ledger.call_room(licence_id=licence.licence_id, limit=licence.calls, most_open=most):
             return licence
+    if any(ledger.call_is_left(licence_id=licence.licence_id, limit=licence.calls) for licence in usable):
+        raise JobTooManyOpenError(
+            f"This licence has {most} jobs that have not ended, the most at once. Wait for one of them, then try again.",
+            limit=most,
+        )
     raise CallsExhaustedError(
         "Every call of this licence is used, or reserved by jobs that have not ended. Wait for them, or buy a licence.",
         licences=[str(licence.licence_id) for licence in usable],

@@ -18,6 +18,8 @@ RUNNER_POOL_MEMORY_BYTES = env.int("RUNNER_POOL_MEMORY_BYTES", 4 * 1024**3)
 JOB_DEADLINE_S = env.float("JOB_DEADLINE_S", 60.0)
 JOB_LEASE_S = env.float("JOB_LEASE_S", 30.0)
 JOB_MAX_ATTEMPTS = env.int("JOB_MAX_ATTEMPTS", 3)
+# Jobs of one licence that have not ended, at once: one buyer cannot fill the queue.
+JOB_MAX_OPEN_PER_LICENCE = env.int("JOB_MAX_OPEN_PER_LICENCE", 16)
 # A job that no worker could start in this time expires.
 JOB_QUEUE_TTL_S = env.float("JOB_QUEUE_TTL_S", 900.0)
 

@@ -10,17 +10,19 @@ from django.utils import timezone
 
 from chain import selectors as chain
 from chain.gateway.errors import NodeUnavailable
-from marketplace.inference import payloads, selectors, services
+from marketplace.inference import execution, payloads, selectors, services
 from marketplace.inference.errors import (
+    CallsExhaustedError,
     IdempotencyConflictError,
     IdempotencyKeyInvalidError,
     JobNotFinishedError,
     JobNotOpenError,
     JobNotReservedError,
+    JobTooManyOpenError,
 )
 from marketplace.inference.models import CallEntry, Job, JobPayload, LicenceUse
 from models_registry.errors import ModelNotFoundError, ReleaseNotFoundError
-from models_registry.runtime.errors import InputError, RunnerCrashedError
+from models_registry.runtime.errors import InputError, RunnerBusyError, RunnerCrashedError
 from models_registry.runtime.specs import RunResult
 
 pytestmark = pytest.mark.django_db
@@ -194,6 +196,49 @@ def test_job_retried_waits_and_keeps_its_reservation(create):
     Job.objects.update(run_after=timezone.now())
     assert claim(job).attempts == 2
     assert use() == (0, 1)
+
+
+@pytest.mark.parametrize("attempts", [1, 10])
+def test_job_that_meets_a_busy_runner_loses_no_attempt_and_waits_until_it_expires(create, settings, attempts):
+    job = create()
+    for _ in range(attempts):
+        execution._attempt_failed(claim(job), RunnerBusyError("Other runs took all the time. Try again."))
+        job.refresh_from_db()
+        assert (job.state, job.attempts, job.error["code"], use()) == ("queued", 0, "runner.busy", (0, 1))
+        Job.objects.update(run_after=None)
+    Job.objects.update(start_before=timezone.now())
+    services.jobs_sweep()
+    job.refresh_from_db()
+    assert (job.state, use()) == ("expired", (0, 0))
+    assert "Other runs took all the time" in job.error["message"]
+
+
+def test_job_beyond_the_open_ones_of_a_licence_writes_nothing_until_one_has_ended(create, settings):
+    settings.JOB_MAX_OPEN_PER_LICENCE = 2
+    first, _ = create(), create()
+    with pytest.raises(JobTooManyOpenError) as caught:
+        create()
+    assert caught.value.retryable and caught.value.data["limit"] == 2
+    assert (Job.objects.count(), JobPayload.objects.count(), use()) == (2, 2, (0, 2))
+    services.job_fail(job=claim(first), error=InputError("The input is blank."))
+    assert create().state == "queued"
+
+
+def test_job_beyond_the_open_ones_goes_to_another_licence(create, sold, buyer, settings):
+    settings.JOB_MAX_OPEN_PER_LICENCE = 1
+    sold.market.buy(sold.plan_id, by=buyer.address)
+    sold.market.index()
+    assert create().licence_id != create().licence_id
+    with pytest.raises(JobTooManyOpenError):
+        create()
+
+
+def test_job_without_a_call_left_is_refused_as_exhausted_though_too_many_are_open(sell, buyer, settings):
+    settings.JOB_MAX_OPEN_PER_LICENCE = 1
+    sold = sell(calls=1)
+    services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+    with pytest.raises(CallsExhaustedError):
+        services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
 
 
 def test_job_retried_because_the_node_was_dead_has_lost_no_attempt(create):

@@ -57,6 +57,15 @@ def test_api_job_that_succeeded_shows_its_outputs_to_its_owner_alone(post, with_
     assert with_key(outsider).get("/api/v1/jobs").json()["results"] == []
 
 
+def test_api_job_beyond_the_open_ones_is_told_when_to_come_back(post, settings):
+    settings.JOB_MAX_OPEN_PER_LICENCE = 1
+    first = post(headers={"Idempotency-Key": "one"})
+    response = post()
+    assert (response.status_code, response.json()["code"]) == (429, "job.too_many_open")
+    assert response.json()["retryable"] and int(response.headers["Retry-After"]) > 0
+    assert post(headers={"Idempotency-Key": "one"}).json()["id"] == first.json()["id"]
+
+
 def test_api_job_of_an_account_without_a_licence_is_refused(post, with_key, outsider):
     response = post(client=with_key(outsider))
     assert (response.status_code, response.json()["code"]) == (403, "licence.none")
