@@ -12,6 +12,9 @@ _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _HASH = re.compile(r"0x[0-9a-f]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 _DATA = re.compile(r"0x([0-9a-f]{2})*")
+# What a database's integer column holds, and the last second of the year 9999, where Python's dates end.
+POSITION_MAX = 2**63 - 1
+TIMESTAMP_MAX = 253_402_300_799
 
 
 def number_parse(value: Any) -> int:
@@ -19,6 +22,14 @@ def number_parse(value: Any) -> int:
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
         raise _malformed("a number")
     return int(value, 16)
+
+
+def position_parse(value: Any, what: str, *, most: int = POSITION_MAX) -> int:
+    """A quantity that has to fit in our columns: a block's number or time, a place in a block. `what` names it."""
+    number = number_parse(value)
+    if number > most:
+        raise NodeUnavailable(f"The node answered a {what} beyond {most}, which no chain reaches.")
+    return number
 
 
 def hash_parse(value: Any) -> str:
@@ -37,10 +48,10 @@ def header_parse(value: Any) -> Header:
     if not isinstance(value, dict):
         raise _malformed("a block")
     return Header(
-        number=number_parse(value.get("number")),
+        number=position_parse(value.get("number"), "block number"),
         hash=hash_parse(value.get("hash")),
         parent_hash=hash_parse(value.get("parentHash")),
-        timestamp=number_parse(value.get("timestamp")),
+        timestamp=position_parse(value.get("timestamp"), "block time", most=TIMESTAMP_MAX),
     )
 
 
@@ -51,11 +62,11 @@ def log_parse(value: Any) -> RawLog:
         address=address_parse(value.get("address")),
         topics=tuple(hash_parse(topic) for topic in value["topics"]),
         data=_matching(_DATA, value.get("data"), "bytes"),
-        block_number=number_parse(value.get("blockNumber")),
+        block_number=position_parse(value.get("blockNumber"), "block number"),
         block_hash=hash_parse(value.get("blockHash")),
         tx_hash=hash_parse(value.get("transactionHash")),
-        tx_index=number_parse(value.get("transactionIndex")),
-        log_index=number_parse(value.get("logIndex")),
+        tx_index=position_parse(value.get("transactionIndex"), "transaction index"),
+        log_index=position_parse(value.get("logIndex"), "log index"),
     )
 
 
@@ -74,11 +85,11 @@ def receipt_parse(value: Any) -> Receipt:
     created = value.get("contractAddress")
     return Receipt(
         tx_hash=hash_parse(value.get("transactionHash")),
-        block_number=number_parse(value.get("blockNumber")),
+        block_number=position_parse(value.get("blockNumber"), "block number"),
         block_hash=hash_parse(value.get("blockHash")),
         succeeded=number_parse(value.get("status")) == 1,
         sender=checksum(address_parse(value.get("from"))),
-        gas_used=number_parse(value.get("gasUsed")),
+        gas_used=position_parse(value.get("gasUsed"), "gas use"),
         contract_address=None if created is None else checksum(address_parse(created)),
     )
 

@@ -277,12 +277,31 @@ def test_block_of_another_form_is_unavailable(node, change):
         gateway_to(node).header_at(None)
 
 
+@pytest.mark.parametrize(("member", "most"), [("number", 2**63 - 1), ("timestamp", 253_402_300_799)])
+def test_block_with_a_number_that_no_column_holds_is_unavailable(node, member, most):
+    node.reply = lambda method, params: HEADER | {member: hex(most)}
+    assert getattr(gateway_to(node).header_at(None), member) == most
+    node.reply = lambda method, params: HEADER | {member: hex(most + 1)}
+    with pytest.raises(NodeUnavailable, match=f"beyond {most}"):
+        gateway_to(node).header_at(None)
+
+
+LOG = {
+    "address": "0x" + "11" * 20, "topics": [], "data": "0x", "blockNumber": "0x5", "blockHash": HEADER["hash"],
+    "transactionHash": "0x" + "cc" * 32, "transactionIndex": "0x0", "logIndex": "0x0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("member", ["blockNumber", "transactionIndex", "logIndex"])
+def test_log_with_a_number_that_no_column_holds_is_unavailable(node, member):
+    found = [LOG | {member: hex(2**63)}]
+    node.reply = lambda method, params: found if method == "eth_getLogs" else HEADER
+    with pytest.raises(NodeUnavailable, match="beyond"):
+        gateway_to(node).logs_in_range([LOG["address"]], first=5, last=5)
+
+
 def test_logs_of_foreign_addresses_and_removed_logs_are_left_out(node):
-    log = {
-        "address": "0x" + "11" * 20, "topics": [], "data": "0x", "blockNumber": "0x5", "blockHash": HEADER["hash"],
-        "transactionHash": "0x" + "cc" * 32, "transactionIndex": "0x0", "logIndex": "0x0",
-    }  # fmt: skip
-    found = [log, log | {"address": "0x" + "12" * 20}, log | {"removed": True, "logIndex": "0x1"}]
+    found = [LOG, LOG | {"address": "0x" + "12" * 20}, LOG | {"removed": True, "logIndex": "0x1"}]
     node.reply = lambda method, params: found if method == "eth_getLogs" else HEADER
     logs = gateway_to(node).logs_in_range(["0x" + "11" * 20], first=5, last=5)
     assert [(item.address, item.log_index) for item in logs] == [("0x" + "11" * 20, 0)]
