@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from chain import selectors as chain
@@ -99,13 +100,18 @@ def plans_by_id(plan_ids: Iterable[int]) -> dict[int, Plan]:
     return {plan.plan_id: plan for plan in Plan.objects.filter(plan_id__in=set(plan_ids))}
 
 
-def plans_on_sale(model_ids: Iterable[int]) -> dict[int, list[PlanView]]:
-    """Plans on sale of several models, in two queries, for lists of models."""
-    found: dict[int, list[PlanView]] = {}
-    for view in _plan_views(Plan.objects.filter(model_id__in=set(model_ids)).order_by("plan_id")[:LIST_LIMIT]):
-        if view.is_on_sale:
-            found.setdefault(view.plan.model_id, []).append(view)
-    return found
+def plans_on_sale(model_ids: Iterable[int]) -> dict[int, PlanView]:
+    """The first plan on sale of each of several models, for lists of models. Those that sell none are left out."""
+    sold = Licence.objects.filter(plan_id=OuterRef("plan_id")).order_by().values("plan_id")
+    on_sale = Plan.objects.filter(
+        ~Exists(PlanRetirement.objects.filter(plan_id=OuterRef("plan_id"))),
+        supply__gt=Coalesce(Subquery(sold.annotate(count=Count("pk")).values("count")), 0),
+        model_id=OuterRef("model_id"),
+    ).order_by("plan_id")
+    # The contract numbers plans from 1: a model that has any has that one, and so one row here.
+    firsts = Plan.objects.filter(plan_id__in=[model_id << 32 | 1 for model_id in set(model_ids)])
+    found = firsts.annotate(on_sale=Subquery(on_sale.values("pk")[:1])).values("on_sale")
+    return {view.plan.model_id: view for view in _plan_views(Plan.objects.filter(pk__in=found))}
 
 
 def licences_held(holder: str) -> QuerySet[Licence]:
@@ -156,9 +162,8 @@ def _plan_views(plans: Iterable[Plan]) -> list[PlanView]:
     rows = list(plans)
     ids = [plan.plan_id for plan in rows]
     retired = set(PlanRetirement.objects.filter(plan_id__in=ids).values_list("plan_id", flat=True))
-    sold: dict[int, int] = {}
-    for plan_id in Licence.objects.filter(plan_id__in=ids).values_list("plan_id", flat=True).iterator():
-        sold[plan_id] = sold.get(plan_id, 0) + 1
+    counts = Licence.objects.filter(plan_id__in=ids).order_by().values("plan_id").annotate(count=Count("pk"))
+    sold: dict[int, int] = dict(counts.values_list("plan_id", "count"))
     return [PlanView(plan, plan.plan_id in retired, sold.get(plan.plan_id, 0)) for plan in rows]
 
 

@@ -52,6 +52,27 @@ def test_plan_sold_out_is_not_on_sale(market):
     assert (view.sold, view.is_sold_out, view.is_on_sale) == (1, True, False)
 
 
+def test_plan_on_sale_is_the_first_of_each_model_however_many_plans_another_has(market, monkeypatch):
+    crowded, modest = market.publish(), market.publish(b"\x02" * 32)
+    sold_out = market.add_plan(crowded, supply=1)
+    plans = [market.add_plan(crowded) for _ in range(3)]
+    market.buy(sold_out)
+    market.send("LicenceMarket", "retirePlan", [plans[0]], by=PUBLISHER)
+    other = market.add_plan(modest)
+    market.index()
+    monkeypatch.setattr(selectors, "LIST_LIMIT", 2)
+    found = selectors.plans_on_sale([crowded, modest, 99])
+    assert {model_id: view.plan.plan_id for model_id, view in found.items()} == {crowded: plans[1], modest: other}
+
+
+def test_plans_on_sale_of_a_page_take_the_same_few_queries_however_many_licences(market, django_assert_num_queries):
+    model_id, plan_id, _ = market.sold_licence()
+    market.buy(plan_id)
+    market.index()
+    with django_assert_num_queries(3):
+        assert selectors.plans_on_sale([model_id])[model_id].sold == 2
+
+
 def test_licence_bought_is_listed_pending_then_confirmed(market):
     _, plan_id, licence_id = market.sold_licence()
     market.index()

@@ -42,8 +42,7 @@ def model_list(request: HttpRequest) -> HttpResponse:
 
 def _offers(models: list[ModelSummary]) -> dict[int, PlanView]:
     """The first plan on sale of each model: prices in different tokens have no order, the publisher's list does."""
-    on_sale = licences.plans_on_sale(model.model_id for model in models)
-    return {model_id: plans[0] for model_id, plans in on_sale.items()}
+    return licences.plans_on_sale(model.model_id for model in models)
 
 
 @require_safe
