@@ -132,7 +132,7 @@ class ReleaseSerializer(serializers.Serializer[Release]):
     total_bytes = serializers.IntegerField()
     created_at = serializers.DateTimeField()
     checked_at = serializers.DateTimeField(allow_null=True)
-    published = PublishedSerializer(source="published.all", many=True)
+    published = PublishedSerializer(source="newest_announcements", many=True)
     transaction = serializers.SerializerMethodField(help_text="Once the release is ready, for its publisher.")
 
     @extend_schema_field(_TRANSACTION)
@@ -179,7 +179,7 @@ class ModelReleaseSerializer(serializers.Serializer[PublishedRelease]):
 
 
 class ModelDetailSerializer(ModelSerializer):
-    """A model with its card (Markdown, untrusted) and every release."""
+    """A model with its card (Markdown, untrusted) and its newest releases, a hundred at most."""
 
     card = serializers.CharField(allow_blank=True)
     releases = ModelReleaseSerializer(many=True)

@@ -8,6 +8,8 @@ from weighhouse.core.cid import Cid, digest_parse, root_cid
 from chain.fields import Uint256Field
 from chain.models import ChainEvent
 
+ANNOUNCEMENTS_SHOWN = 20
+
 
 class Upload(models.Model):
     """A draft: the files and the metadata of a release to come. Only its publisher sees it."""
@@ -82,6 +84,10 @@ class Release(models.Model):
     # Which runtime tried the model, and when; empty until it did.
     fingerprint = models.JSONField(default=dict)
     attempts = models.PositiveIntegerField(default=0)
+    # Trials that ended in a crash; what the machine is to blame for is not counted.
+    crashes = models.PositiveIntegerField(default=0)
+    # `intake.trial.tool_chain` of the last check that ended.
+    checked_with = models.CharField(max_length=64, blank=True)
     check_after = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     checked_at = models.DateTimeField(null=True)
@@ -103,6 +109,11 @@ class Release(models.Model):
     def root_cid(self) -> str:
         """The CID of the release's UnixFS directory, as text."""
         return str(self.root)
+
+    @property
+    def newest_announcements(self) -> list["PublishedRelease"]:
+        """Where the chain announced it, newest first. A digest may be announced any number of times."""
+        return list(self.published.select_related("model").order_by("-event")[:ANNOUNCEMENTS_SHOWN])
 
 
 class Model(models.Model):

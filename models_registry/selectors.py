@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
 from models_registry.errors import (
     CursorInvalidError,
@@ -18,6 +18,8 @@ from models_registry.errors import (
 from models_registry.models import Model, ModelOwner, PublishedRelease, Release, Upload
 
 PAGE_LIMIT = 100
+# Up to a MiB each, written by the publisher: a list of releases never loads them.
+_LARGE = ("card", "manifest", "fingerprint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class ModelSummary:
 
     @property
     def card(self) -> str:
-        """The model card, Markdown as the publisher wrote it: untrusted text."""
+        """The model card, Markdown as the publisher wrote it: untrusted text. Loaded when it is asked for."""
         return self.release.card if self.release else ""
 
 
@@ -95,7 +97,7 @@ def model_get(model_id: int) -> ModelSummary:
 
 
 def model_get_many(model_ids: Iterable[int]) -> dict[int, ModelSummary]:
-    """The models that exist among `model_ids`, by id, in four queries."""
+    """The models that exist among `model_ids`, by id, in three queries."""
     return {summary.model_id: summary for summary in _summaries(list(_models_by_id(list(model_ids))))}
 
 
@@ -134,7 +136,7 @@ def release_of_model(model_id: int, digest: str) -> Release:
 def release_get(reference: str | int) -> Release:
     """A release by its row id or by its digest, whatever its state. Raises ReleaseNotFoundError."""
     text = str(reference)
-    rows = Release.objects.select_related("upload")
+    rows = Release.objects.select_related("upload").defer(*_LARGE)
     if text.isascii() and text.isdecimal() and len(text) <= 18:
         row = rows.filter(pk=int(text)).first()
     else:
@@ -144,10 +146,18 @@ def release_get(reference: str | int) -> Release:
     return row
 
 
-def release_list_for_model(model_id: int) -> list[PublishedRelease]:
-    """Every release that the chain announced for the model, newest first, with `release` where it is known here."""
+def release_list_for_model(model_id: int, *, limit: int = PAGE_LIMIT) -> list[PublishedRelease]:
+    """The newest releases that the chain announced for the model, with `release` where it is known here.
+
+    An owner may announce one digest any number of times, so nobody gets them all at once.
+    """
     rows = PublishedRelease.objects.filter(model__model_id=model_id)
-    return list(rows.select_related("release", "event").order_by("-number"))
+    return list(_without_large(rows).order_by("-number")[:limit])
+
+
+def release_count_for_model(model_id: int) -> int:
+    """How many releases the chain announced for the model."""
+    return PublishedRelease.objects.filter(model__model_id=model_id).count()
 
 
 def release_is_public(release: Release) -> bool:
@@ -174,7 +184,8 @@ def upload_get(*, publisher: str, upload_id: UUID | str) -> Upload:
 
 def release_list_for_publisher(publisher: str) -> list[Release]:
     """The releases that were uploaded here by the address, newest first."""
-    return list(Release.objects.filter(publisher=publisher).order_by("-created_at")[:PAGE_LIMIT])
+    rows = Release.objects.filter(publisher=publisher).defer(*_LARGE)
+    return list(rows.order_by("-created_at")[:PAGE_LIMIT])
 
 
 def task_counts() -> dict[str, int]:
@@ -223,17 +234,25 @@ def _cursor_parse(cursor: str) -> int:
     return int(cursor)
 
 
+def _without_large(rows: QuerySet[PublishedRelease]) -> QuerySet[PublishedRelease]:
+    return rows.select_related("release", "event").defer(*(f"release__{name}" for name in _LARGE))
+
+
 def _summaries(models: list[Model]) -> list[ModelSummary]:
-    published: dict[int, list[PublishedRelease]] = {}
-    for row in PublishedRelease.objects.filter(model__in=models).select_related("release", "event").order_by("number"):
-        published.setdefault(row.model_id, []).append(row)
-    ids = [model.model_id for model in models]
-    owners = {row.model_id: row.owner for row in ModelOwner.objects.filter(model_id__in=ids).order_by("event")}
-    return [_summary(model, published.get(model.pk, []), owners.get(model.model_id, "")) for model in models]
+    """Two queries, which read two releases and one owner of each model, however many it had."""
+    published = PublishedRelease.objects.filter(model=OuterRef("pk")).order_by("-number").values("pk")
+    owners = ModelOwner.objects.filter(model_id=OuterRef("model_id")).order_by("-event").values("owner")
+    newest = Model.objects.filter(pk__in=[model.pk for model in models]).values_list(
+        "pk", Subquery(published.filter(is_listable=True)[:1]), Subquery(published[:1]), Subquery(owners[:1])
+    )
+    places = {pk: rest for pk, *rest in newest}
+    wanted = {row for shown, latest, _ in places.values() for row in (shown, latest) if row is not None}
+    rows = _without_large(PublishedRelease.objects.all()).in_bulk(wanted)
+    found = [(model, *places.get(model.pk, (None, None, None))) for model in models]
+    return [_summary(model, rows.get(shown), rows.get(latest), owner or "") for model, shown, latest, owner in found]
 
 
-def _summary(model: Model, published: list[PublishedRelease], owner: str) -> ModelSummary:
-    shown = next((row for row in reversed(published) if row.is_listable), None)
+def _summary(model: Model, shown: PublishedRelease | None, newest: PublishedRelease | None, owner: str) -> ModelSummary:
     release = shown.release if shown else None
     fields: dict[str, Any] = {name: getattr(release, name, "") for name in ("summary", "task", "licence")}
     return ModelSummary(
@@ -242,17 +261,16 @@ def _summary(model: Model, published: list[PublishedRelease], owner: str) -> Mod
         owner=owner or model.publisher,
         name=release.name if release else f"Model {model.model_id}",
         is_listed=release is not None,
-        notice="" if release else _notice(published),
+        notice="" if release else _notice(newest),
         release=release,
         number=shown.number if shown else 0,
-        latest_number=published[-1].number if published else 0,
+        latest_number=newest.number if newest else 0,
         published_at=shown.event.block_time if shown else model.event.block_time,
         **fields,
     )
 
 
-def _notice(published: list[PublishedRelease]) -> str:
-    newest = published[-1] if published else None
+def _notice(newest: PublishedRelease | None) -> str:
     if newest is None or newest.release is None:
         return "This release is on chain, and its files have not been fetched and checked yet."
     if newest.release.state == "refused":

@@ -17,6 +17,7 @@ from models_registry.runtime.tasks import TASKS
 from models_registry.selectors import ModelSummary
 
 PAGE_SIZE = 24
+RELEASES_SHOWN = 20
 
 
 @require_safe
@@ -50,7 +51,8 @@ def model_page(request: HttpRequest, model_id: int) -> HttpResponse:
     model = registry.model_get(model_id)
     context = {
         "model": model,
-        "releases": registry.release_list_for_model(model_id),
+        "releases": registry.release_list_for_model(model_id, limit=RELEASES_SHOWN),
+        "release_count": registry.release_count_for_model(model_id),
         "plans": licences.plan_list_for_model(model_id),
         **run_context(request, model),
     }
