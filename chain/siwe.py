@@ -6,9 +6,10 @@ lets a relying party check is checked here, always. Signatures of contract walle
 
 import re
 from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import siwe
 from abnf.parser import GrammarError, ParseError
 from django.conf import settings
 
@@ -22,11 +23,16 @@ from chain.errors import (
     SignInSignatureInvalid,
 )
 
+if TYPE_CHECKING:
+    from siwe import SiweMessage
+
 STATEMENT = "Sign in to Weighhouse. This costs nothing and sends no transaction."
 MAX_AGE = timedelta(minutes=5)
 # A wallet's clock may run ahead of ours by this much.
 CLOCK_SKEW = timedelta(minutes=1)
-MESSAGE_MAX_CHARS = 2_000
+# The site's own message has about 320. The library's grammar backtracks, so what it reads is kept short.
+MESSAGE_MAX_CHARS = 1_000
+_HEADER = " wants you to sign in with your Ethereum account:"
 _SIGNATURE = re.compile(r"0x[0-9a-fA-F]{130}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
@@ -38,6 +44,7 @@ def message_build(address: str, *, nonce: str, statement: str = STATEMENT) -> st
     """
     if not _ADDRESS.fullmatch(address):
         raise SignInMessageError("An address is written as 0x and 40 hex digits.")
+    siwe = _library()
     now = datetime.now(UTC)
     message = siwe.SiweMessage(
         domain=_domain(),
@@ -58,6 +65,7 @@ def message_verify(message: str, signature: str, *, nonce: str) -> str:
 
     Raises `SignInMessageError` or one of its subclasses, each of which says what to do.
     """
+    siwe = _library()
     parsed = _parse(message)
     _place_check(parsed, nonce)
     _time_check(parsed)
@@ -80,11 +88,19 @@ def message_verify(message: str, signature: str, *, nonce: str) -> str:
     return checksum(parsed.address.lower())
 
 
-def _parse(message: str) -> siwe.SiweMessage:
+def _library() -> ModuleType:
+    # It compiles two grammars and imports web3, seconds that every command and worker would pay at its start.
+    import siwe  # noqa: PLC0415
+
+    return siwe  # type: ignore[no-any-return]
+
+
+def _parse(message: str) -> "SiweMessage":
     if len(message) > MESSAGE_MAX_CHARS or not message.isascii():
-        raise SignInMessageError("A sign-in message is ASCII text of at most 2,000 characters.")
+        raise SignInMessageError(f"A sign-in message is ASCII text of at most {MESSAGE_MAX_CHARS:,} characters.")
+    _first_lines_check(message)
     try:
-        parsed = siwe.SiweMessage.from_message(message)
+        parsed = _library().SiweMessage.from_message(message)
     except (ValueError, ParseError, GrammarError, RecursionError) as error:
         raise SignInMessageError("This is not a sign-in message of the form that EIP-4361 defines.") from error
     # The library checks the signature of what it writes, not of what it read.
@@ -93,11 +109,24 @@ def _parse(message: str) -> siwe.SiweMessage:
     return parsed
 
 
-def _place_check(parsed: siwe.SiweMessage, nonce: str) -> None:
-    if parsed.domain != _domain():
-        raise SignInDomainDiffers(
-            f"The message is for {parsed.domain[:100]}, this site is {_domain()}. Do not sign it."
-        )
+def _first_lines_check(message: str) -> None:
+    """Who asks and who signs, before the library's grammar, which takes seconds over a first line of many dots."""
+    header, _, rest = message.partition("\n")
+    if not header.endswith(_HEADER):
+        raise SignInMessageError("This is not a sign-in message of the form that EIP-4361 defines.")
+    _domain_check(header.removesuffix(_HEADER))
+    address = rest.partition("\n")[0]
+    if not _ADDRESS.fullmatch(address) or checksum(address.lower()) != address:
+        raise SignInMessageError("The message's second line has to be an address with the checksum of EIP-55.")
+
+
+def _domain_check(domain: str) -> None:
+    if domain != _domain():
+        raise SignInDomainDiffers(f"The message is for {domain[:100]}, this site is {_domain()}. Do not sign it.")
+
+
+def _place_check(parsed: "SiweMessage", nonce: str) -> None:
+    _domain_check(parsed.domain)
     if parsed.uri != settings.SITE_URL:
         raise SignInDomainDiffers(f"The message's URI has to be {settings.SITE_URL}.")
     if parsed.chain_id != settings.CHAIN_ID:
@@ -107,7 +136,7 @@ def _place_check(parsed: siwe.SiweMessage, nonce: str) -> None:
         raise SignInNonceDiffers("The message answers another challenge. Start signing in again.")
 
 
-def _time_check(parsed: siwe.SiweMessage) -> None:
+def _time_check(parsed: "SiweMessage") -> None:
     now = datetime.now(UTC)
     issued = _moment(parsed.issued_at)
     too_late = parsed.expiration_time is not None and now >= _moment(parsed.expiration_time)

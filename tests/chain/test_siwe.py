@@ -1,5 +1,7 @@
 """Sign-in messages: what is accepted, and each single thing that is refused."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -89,6 +91,8 @@ def test_message_for_another_nonce_is_refused(message):
     [
         ("testserver wants", "evil.example wants", SignInDomainDiffers),
         ("testserver wants", "testserver:81 wants", SignInDomainDiffers),
+        ("testserver wants", "http://testserver wants", SignInDomainDiffers),
+        ("testserver wants", "evil://testserver wants", SignInDomainDiffers),
         ("URI: http://testserver", "URI: http://evil.example", SignInDomainDiffers),
         ("URI: http://testserver", "URI: http://testserver.evil.example", SignInDomainDiffers),
         ("Chain ID: 31337", "Chain ID: 1", SignInChainDiffers),
@@ -147,3 +151,20 @@ def test_message_of_another_form_is_refused(message, damage):
 def test_message_for_no_address_is_refused():
     with pytest.raises(SignInMessageError):
         siwe.message_build("0x1234", nonce=NONCE)
+
+
+@pytest.mark.parametrize("first", ["a." * 450, "a." * 400 + " wants you to sign in with your Ethereum account:"])
+def test_message_that_would_keep_the_grammar_busy_is_refused_before_it_is_parsed(first, monkeypatch):
+    monkeypatch.setattr(siwe, "_library", lambda: pytest.fail("The library was asked."))
+    with pytest.raises(SignInMessageError):
+        siwe._parse(f"{first}\nNonce: {NONCE}")
+
+
+def test_message_of_an_address_without_its_checksum_is_refused(message):
+    with pytest.raises(SignInMessageError, match="checksum"):
+        verify(message.replace(PERSON.address, PERSON.address.lower()))
+
+
+def test_processes_that_verify_no_sign_in_do_not_import_the_library():
+    code = "import sys, chain.siwe; sys.exit('siwe' in sys.modules or 'web3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
