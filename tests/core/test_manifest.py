@@ -104,6 +104,17 @@ def test_manifest_parse_of_other_bytes_is_refused(data):
         manifest_parse(data)
 
 
+@pytest.mark.parametrize("schema", [{"title": "a\0b"}, {"\0": 1}, {"title": "\\\0"}])
+def test_manifest_parse_of_a_nul_character_is_refused(schema):
+    with pytest.raises(ManifestError, match="NUL"):
+        manifest_parse(changed(input_schema=schema))
+
+
+def test_manifest_parse_of_a_pattern_that_speaks_of_nul_is_kept():
+    schema = {"pattern": "[^\\u0000]"}
+    assert manifest_parse(changed(input_schema=schema)).input_schema == schema
+
+
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_manifest_parse_of_noise_raises_nothing_but_its_own_error(data):
     with pytest.raises(ManifestError):

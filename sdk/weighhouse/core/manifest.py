@@ -32,6 +32,10 @@ _LICENSING = get_spdx_licensing()
 _T = TypeVar("_T")
 
 
+# The one way in which canonical JSON writes the character that databases cannot store.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
 class ManifestError(WeighhouseError):
     """A manifest breaks a rule. `data["field"]` says which field, as a path such as `files[2].size`."""
 
@@ -253,4 +257,6 @@ def manifest_parse(data: bytes) -> Manifest:
         raise ManifestError("manifest", error.message) from None
     if canonical_data != data:
         raise ManifestError("manifest", "the bytes are not canonical JSON (RFC 8785).")
+    if _NUL.search(data):
+        raise ManifestError("manifest", "a string holds a NUL character.")
     return manifest
