@@ -1,22 +1,24 @@
 """Releases on this machine's disk, verified, for workers to load.
 
 <cache>/<root CID>/            complete and read-only
-<cache>/.<root CID>.partial/   what an interrupted fetch left; the next one resumes it
-<cache>/.<root CID>.lock       held with flock while fetching: a dead process leaves no stale lock
+<cache>/.<root CID>.partial/   what an interrupted fetch left; the next one resumes it. None where it left no file
+<cache>/.<root CID>.lock       held with flock while fetching, then removed: a dead process leaves no stale lock
 """
 
 import fcntl
 import logging
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from django.conf import settings
 from weighhouse.core.cid import Cid
 from weighhouse.core.unixfs import Limits
 
-from models_registry.errors import StoreUnavailableError
+from models_registry.errors import BlockMissingError, StoreUnavailableError
 from models_registry.storage import get_store
 from models_registry.storage.protocol import ArtifactStore
 from models_registry.storage.retrieval import directory_retrieve
@@ -62,7 +64,13 @@ def _fetch_locked(root: Cid, *, store: ArtifactStore, target: Path, limits: Limi
     partial = target.with_name(f".{root}.partial")
     partial.mkdir(exist_ok=True)
     _make_writable(partial)  # an attempt may have died while it was sealing the directory
-    directory_retrieve(store, root, into=partial, limits=limits)
+    try:
+        directory_retrieve(store, root, into=partial, limits=limits)
+    except BlockMissingError:
+        # Anybody may name a release that nobody has; it leaves nothing here.
+        if not any(partial.iterdir()):
+            partial.rmdir()
+        raise
     _make_read_only(partial)
     partial.rename(target)
     logger.info("fetched release %s", root)
@@ -89,6 +97,21 @@ def _make_writable(directory: Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    """Hold the lock, and remove its file at the end. One that a former holder removed meanwhile is no lock."""
+    while True:
+        with path.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _is_at(file, path):
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

@@ -3,15 +3,16 @@
 import multiprocessing
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from weighhouse.core.cid import RAW, Cid
+from weighhouse.core.cid import DAG_PB, RAW, Cid
 from weighhouse.core.paths import PathError
 from weighhouse.core.unixfs import Limits, UnixFsError, directory_import
 
 from models_registry.errors import BlockCorruptError, BlockMissingError
-from models_registry.storage.cache import fetch, release_evict
+from models_registry.storage.cache import _locked, fetch, release_evict
 from models_registry.storage.embedded import EmbeddedStore
 
 CHUNK = 1 << 20
@@ -186,3 +187,31 @@ def test_evict_drops_a_read_only_release(store, files, tmp_path):
     release_evict(root, directory=tmp_path / "cache")
     assert not (tmp_path / "cache" / str(root)).exists()
     assert store.contains(root)
+
+
+def test_fetch_of_a_release_that_nobody_has_leaves_nothing(store, tmp_path):
+    with pytest.raises(BlockMissingError):
+        fetch(Cid.of(DAG_PB, b"unknown"), store=store, directory=tmp_path / "cache", limits=Limits())
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_fetch_leaves_no_lock(store, files, tmp_path):
+    root = store.put(files)
+    fetch(root, store=store, directory=tmp_path / "cache", limits=Limits())
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [str(root)]
+
+
+def test_lock_that_a_former_holder_removes_is_not_taken_for_the_lock(tmp_path):
+    path, order = tmp_path / "lock", []
+
+    def second():
+        with _locked(path):
+            order.append(path.exists())
+
+    with _locked(path):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        time.sleep(0.2)
+    waiting.join(10)
+    assert order == [True]
+    assert not path.exists()
