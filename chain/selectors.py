@@ -20,6 +20,8 @@ SILENCE_LIMIT = timedelta(seconds=30)
 # Blocks behind the head at which a page should say so.
 LAG_LIMIT = 5
 LICENCES_PER_CALL = 200
+# How far back a purchase is looked for that the index does not have yet.
+RECENT_BLOCKS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,40 @@ def licence_states(licence_ids: Iterable[int], *, block_hash: str | None = None)
 def model_credit(model_id: int, token: str) -> int:
     """What the owner of a model may withdraw now, in the token's smallest unit. Asks the market."""
     return contract_read("LicenceMarket", "credit", [model_id, token])
+
+
+def model_credits(credits: Iterable[tuple[int, str]]) -> dict[tuple[int, str], int]:
+    """`model_credit` of many pairs of model and token, in one batch of requests."""
+    pairs = list(dict.fromkeys(credits))
+    if not pairs:
+        return {}
+    calls = [abi.call_encode("LicenceMarket", "credit", list(pair)) for pair in pairs]
+    answers = get_gateway().call_many(contract_address("LicenceMarket"), calls)
+    values = [int(abi.result_decode("LicenceMarket", "credit", answer)[0]) for answer in answers]
+    return dict(zip(pairs, values, strict=True))
+
+
+def block_hashes(numbers: Iterable[int]) -> dict[int, str]:
+    """Hashes of the canonical blocks at these heights, as the node has them now; unknown heights are left out."""
+    heights = sorted(set(numbers))
+    headers = get_gateway().headers(heights) if heights else []
+    return {header.number: header.hash for header in headers if header is not None}
+
+
+def purchase_hashes_recent(licence_ids: Iterable[int]) -> dict[int, str]:
+    """Transactions of the newest `RECENT_BLOCKS` blocks in which these licences were bought. Asks the node's logs."""
+    wanted = set(licence_ids)
+    if not wanted:
+        return {}
+    gateway = get_gateway()
+    head = gateway.header_at(None).number
+    first = max(head - RECENT_BLOCKS + 1, 0)
+    bought: dict[int, str] = {}
+    for log in gateway.logs_in_range([contract_address("LicenceMarket")], first=first, last=head):
+        event = abi.artefact("LicenceMarket").events.get(log.topics[0] if log.topics else "")
+        if event is not None and event.name == "LicenceBought" and (licence_id := int(log.topics[1], 16)) in wanted:
+            bought[licence_id] = log.tx_hash
+    return bought
 
 
 def contract_read(contract: str, function: str, args: Sequence[object] = ()) -> int:

@@ -68,6 +68,7 @@ STATUS: dict[str, int] = {
     "licence.wrong_model": 403,
     "licence.no_run_right": 403,
     "licence.calls_exhausted": 403,
+    "licence.purchase_unknown": 503,
     "order.not_found": 404,
     "order.conflict": 409,
     "job.not_found": 404,

@@ -118,6 +118,9 @@ class FakeGateway:
                 return abi.arguments_encode(item["outputs"], list(answer(*args)))
         raise Reverted("Unknown", {"data": data[:10]})
 
+    def call_many(self, to: str, data: Sequence[str]) -> list[bytes]:
+        return [self.call(to, part) for part in data]
+
     def code(self, address: str) -> bytes:
         self._fail()
         return self._codes.get(address.lower(), b"")

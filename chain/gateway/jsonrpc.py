@@ -127,6 +127,9 @@ class JsonRpcGateway:
         block: Any = {"blockHash": block_hash, "requireCanonical": True} if block_hash else "latest"
         return bytes_parse(self.request("eth_call", [transaction, block]))
 
+    def call_many(self, to: str, data: Sequence[str]) -> list[bytes]:
+        return [bytes_parse(answer) for answer in self._batch([_call(to, part) for part in data])]
+
     def code(self, address: str) -> bytes:
         return bytes_parse(self.request("eth_getCode", [address, "latest"]))
 
@@ -277,6 +280,10 @@ class _Endpoint:
             mine = (os.getpid(), session)
             self._local.session = mine
         return mine[1]
+
+
+def _call(to: str, data: str) -> Call:
+    return "eth_call", [{"to": to, "data": data}, "latest"]
 
 
 def _members(parsed: Any) -> set[str]:

@@ -85,6 +85,10 @@ class ChainGateway(Protocol):
         """`eth_call` at a block (the newest without one). Raises `Reverted`; `NodeBehind` for an unknown block."""
         ...
 
+    def call_many(self, to: str, data: Sequence[str]) -> list[bytes]:
+        """Several `eth_call`s of one contract at the newest block, in batches. Raises `Reverted` for any of them."""
+        ...
+
     def code(self, address: str) -> bytes:
         """The runtime code at an address, empty where there is none."""
         ...

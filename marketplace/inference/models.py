@@ -101,12 +101,20 @@ class JobPayload(models.Model):
 class LicenceUse(models.Model):
     """How many calls of a licence are used and reserved: the sums of its `CallEntry` rows, kept beside them.
 
-    One row per licence, so that a reservation is one conditional UPDATE and exact under concurrency on any database.
+    One row per purchase, so that a reservation is one conditional UPDATE and exact under concurrency on any database.
+    The ledger outlives re-orgs and resets of the chain, after which another purchase may be given the same licence id.
     """
 
-    licence_id = Uint256Field(unique=True)
+    licence_id = Uint256Field()
+    # The transaction that bought the licence; it keeps its hash when it is mined again.
+    purchase = models.CharField(max_length=66)
     used = models.PositiveBigIntegerField(default=0)
     reserved = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["licence_id", "purchase"], name="inference_use_of_purchase"),
+        ]
 
     def __str__(self) -> str:
         return f"use of licence {self.licence_id}: {self.used} and {self.reserved} reserved"
@@ -123,6 +131,7 @@ class CallEntry(models.Model):
 
     job = models.OneToOneField(Job, on_delete=models.PROTECT, related_name="call")
     licence_id = Uint256Field(db_index=True)
+    purchase = models.CharField(max_length=66)
     state = models.CharField(max_length=16, choices=CallState, default=CallState.RESERVED)
     # Calls that the licence had when the entry was made; 0 where the plan is unmetered.
     limit = models.PositiveBigIntegerField()

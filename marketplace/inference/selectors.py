@@ -1,7 +1,7 @@
 """Reads about jobs and the ledger."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -67,10 +67,12 @@ def job_request(job: Job) -> dict[str, Any] | None:
     return None if payload is None else _readable(job, payload.request)
 
 
-def calls_used(licence_ids: Iterable[int]) -> dict[int, CallsUsed]:
-    """Use of each licence that was ever run here."""
-    rows = LicenceUse.objects.filter(licence_id__in=set(licence_ids))
-    return {row.licence_id: CallsUsed(row.used, row.reserved) for row in rows}
+def calls_used(purchases: Mapping[int, str]) -> dict[int, CallsUsed]:
+    """Use of each licence that was ever run here. `purchases` has the transaction that bought each."""
+    rows = LicenceUse.objects.filter(licence_id__in=purchases)
+    return {
+        row.licence_id: CallsUsed(row.used, row.reserved) for row in rows if row.purchase == purchases[row.licence_id]
+    }
 
 
 def _readable(job: Job, token: bytes | memoryview) -> Any:

@@ -37,7 +37,7 @@ from marketplace.inference.errors import (
 from marketplace.inference.models import OPEN_STATES, Job, JobPayload, JobState
 from marketplace.inference.payloads import payload_encrypt, request_mac
 from marketplace.inference.selectors import job_get
-from marketplace.licences.services import licences_usable
+from marketplace.licences.services import licence_purchases, licences_usable
 from models_registry import selectors as registry
 from models_registry.models import Release
 from models_registry.runtime.specs import RunResult
@@ -65,7 +65,7 @@ def job_create(
 
     1. The same idempotency key with the same request gives the same job, with another request an error.
     2. Find the release: the pinned one, or the newest that is listed. Check inputs and parameters by its task.
-    3. Ask the chain for a licence that is valid now. Nothing is written before it answered.
+    3. Ask the chain for a licence that is valid now, and find its purchase. Nothing is written before that.
     4. In one transaction: reserve a call of a licence that may have one more open job, write job, encrypted payload
        and ledger entry. Then queue it.
 
@@ -88,6 +88,7 @@ def job_create(
     spec = _task_spec(release)
     request = {"inputs": spec.validate_inputs(inputs), "parameters": spec.validate_parameters(parameters)}
     usable = licences_usable(holder=account.address, model_id=model_id, licence_id=licence_id)
+    purchases = licence_purchases(usable)
     job = Job(
         account=account,
         model_id=model_id,
@@ -98,7 +99,7 @@ def job_create(
         request_mac=mac,
     )
     try:
-        _job_store(job, usable, request)
+        _job_store(job, [state for state in usable if state.licence_id in purchases], purchases, request)
     except IntegrityError:
         # Somebody with the same key was faster; anything else that collides is a defect.
         known = _job_of_key(account, idempotency_key, mac)
@@ -280,14 +281,14 @@ def _due(now: datetime) -> Q:
     return Q(state=JobState.QUEUED) & (Q(run_after=None) | Q(run_after__lte=now))
 
 
-def _job_store(job: Job, usable: list[LicenceState], request: dict[str, Any]) -> None:
+def _job_store(job: Job, usable: list[LicenceState], purchases: dict[int, str], request: dict[str, Any]) -> None:
     """Reserve a call of the first licence that has one, and write the job with all that belongs to it, or nothing."""
     with transaction.atomic():
-        licence = _call_reserve(usable)
+        licence = _call_reserve(usable, purchases)
         job.licence_id = licence.licence_id
         job.checked_block_number, job.checked_block_hash = licence.block_number, licence.block_hash
         job.save(force_insert=True)
-        ledger.call_enter(job=job, limit=licence.calls)
+        ledger.call_enter(job=job, purchase=purchases[licence.licence_id], limit=licence.calls)
         delete_at = timezone.now() + timedelta(seconds=settings.PAYLOAD_RETENTION_S)
         JobPayload.objects.create(job=job, request=payload_encrypt(job.pk, request), delete_at=delete_at)
         transaction.on_commit(lambda: job_enqueue(job_id=job.pk))
@@ -320,15 +321,17 @@ def _task_spec(release: Release) -> TaskSpec:
     return spec
 
 
-def _call_reserve(usable: list[LicenceState]) -> LicenceState:
+def _call_reserve(usable: list[LicenceState], purchases: dict[int, str]) -> LicenceState:
     """Of the licences, best first, the first that has a call left and may have one more open job."""
     most = settings.JOB_MAX_OPEN_PER_LICENCE
     for licence in usable:
-        if ledger.call_room(licence_id=licence.licence_id, limit=licence.calls, most_open=most):
+        number, purchase = licence.licence_id, purchases[licence.licence_id]
+        if ledger.call_room(licence_id=number, purchase=purchase, limit=licence.calls, most_open=most):
             return licence
-    if any(ledger.call_is_left(licence_id=licence.licence_id, limit=licence.calls) for licence in usable):
+    names = [(licence.licence_id, purchases[licence.licence_id], licence.calls) for licence in usable]
+    if any(ledger.call_is_left(licence_id=number, purchase=key, limit=calls) for number, key, calls in names):
         raise JobTooManyOpenError(
-            f"This licence has {most} jobs that have not ended, the most at once. Wait for one of them, then try again.",
+            f"This licence has {most} jobs that have not ended, the most at once. Wait for one, then try again.",
             limit=most,
         )
     raise CallsExhaustedError(

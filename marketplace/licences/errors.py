@@ -43,3 +43,10 @@ class LicenceNoRunRightError(WeighhouseError):
     """The licence's plan does not include the right RUN."""
 
     code = "licence.no_run_right"
+
+
+class LicencePurchaseUnknownError(WeighhouseError):
+    """The licence is valid on chain, but neither index nor recent logs say by which purchase it came to be."""
+
+    code = "licence.purchase_unknown"
+    retryable = True

@@ -10,9 +10,10 @@ from marketplace.licences.errors import (
     LicenceForeignError,
     LicenceNoneError,
     LicenceNoRunRightError,
+    LicencePurchaseUnknownError,
     LicenceWrongModelError,
 )
-from marketplace.licences.models import Right
+from marketplace.licences.models import Licence, Right
 
 # How many of a holder's licences of one model are asked about when the caller names none.
 CANDIDATE_LIMIT = 100
@@ -46,6 +47,32 @@ def licences_usable(*, holder: str, model_id: int, licence_id: int | None = None
     if not usable:
         raise next((refusal for refusal in refusals if refusal is not None), _none(model_id))
     return sorted(usable, key=lambda state: (state.calls > 0, state.expires_at or 2**64, state.licence_id))
+
+
+def licence_purchases(states: list[LicenceState]) -> dict[int, str]:
+    """By which transaction each licence came to be. The hash tells purchases apart that were given the same id.
+
+    1. The index says it, where its block still is the chain's.
+    2. What it does not know (yet, or after a re-org) is looked for in the logs of the newest blocks.
+    Licences that neither has are left out; where none is left, raises `licence.purchase_unknown`, and what the gateway
+    raises.
+    """
+    ids = [state.licence_id for state in states]
+    rows = Licence.objects.filter(licence_id__in=ids).select_related("event")
+    events = {row.licence_id: row.event for row in rows}
+    canonical = chain.block_hashes(event.block_number for event in events.values())
+    found = {
+        licence_id: event.tx_hash
+        for licence_id, event in events.items()
+        if canonical.get(event.block_number) == event.block_hash
+    }
+    found |= chain.purchase_hashes_recent(licence_id for licence_id in ids if licence_id not in found)
+    if not found:
+        raise LicencePurchaseUnknownError(
+            "The index does not have the purchase of this licence yet. Try again in a moment.",
+            licences=[str(licence_id) for licence_id in ids],
+        )
+    return found
 
 
 def licence_refusal(state: LicenceState, *, holder: str, model_id: int) -> WeighhouseError | None:

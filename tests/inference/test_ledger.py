@@ -5,9 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, transaction
 
+from chain.selectors import RECENT_BLOCKS
 from marketplace.inference import ledger, services
 from marketplace.inference.errors import CallsExhaustedError
 from marketplace.inference.models import CallEntry, Job, LicenceUse
+from marketplace.inference.selectors import calls_used
+from marketplace.licences.errors import LicencePurchaseUnknownError
+from marketplace.licences.models import Licence
+from marketplace.licences.selectors import licence_list_for_holder
 
 
 def sums() -> dict[str, int]:
@@ -24,7 +29,7 @@ def test_calls_of_a_metered_licence_are_reserved_exactly_under_concurrency():
     def reserve(_: int) -> bool:
         try:
             with transaction.atomic():
-                return ledger.call_room(licence_id=7, limit=5)
+                return ledger.call_room(licence_id=7, purchase="0x01", limit=5)
         finally:
             connection.close()
 
@@ -36,7 +41,54 @@ def test_calls_of_a_metered_licence_are_reserved_exactly_under_concurrency():
 
 @pytest.mark.django_db
 def test_call_of_an_unmetered_licence_always_has_room():
-    assert all(ledger.call_room(licence_id=7, limit=0) for _ in range(20))
+    assert all(ledger.call_room(licence_id=7, purchase="0x01", limit=0) for _ in range(20))
+
+
+def calls_all_used(sold, buyer) -> None:
+    job, _ = services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+    ledger.call_settle(job=job)
+    with pytest.raises(CallsExhaustedError):
+        services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+
+
+@pytest.mark.django_db
+def test_call_of_a_licence_is_there_though_another_purchase_had_its_id(sell, buyer, outsider):
+    sold = sell(calls=1)
+    calls_all_used(sold, buyer)
+    sold.market.anvil.rpc("anvil_rollback", 1)
+    assert sold.market.buy(sold.plan_id, by=outsider.address) == sold.licence_id
+    request = {"account": outsider, "model_id": sold.model_id, "inputs": "the house", "licence_id": sold.licence_id}
+    job, _ = services.job_create(**request)  # the index still knows the earlier purchase
+    sold.market.index()
+    with pytest.raises(CallsExhaustedError):
+        services.job_create(**request)
+    assert (LicenceUse.objects.count(), ledger.call_settle(job=job)) == (2, None)
+    (view,) = licence_list_for_holder(outsider.address)
+    assert calls_used({sold.licence_id: view.licence.event.tx_hash})[sold.licence_id].used == 1
+
+
+@pytest.mark.django_db
+def test_call_stays_used_where_the_same_purchase_is_mined_again(sell, buyer):
+    sold = sell(calls=1)
+    calls_all_used(sold, buyer)
+    purchase = Licence.objects.get().event.tx_hash
+    raw = sold.market.anvil.rpc("eth_getRawTransactionByHash", purchase)
+    sold.market.anvil.rpc("anvil_reorg", 1, [[raw, 0]])
+    assert sold.market.gateway.receipt(purchase) is not None
+    with pytest.raises(CallsExhaustedError):
+        services.job_create(account=buyer, model_id=sold.model_id, inputs="the house", licence_id=sold.licence_id)
+
+
+@pytest.mark.django_db
+def test_call_is_not_reserved_while_nobody_knows_the_purchase(sell, buyer):
+    sold = sell(calls=1)
+    second = sold.market.buy(sold.plan_id)
+    sold.market.mine(RECENT_BLOCKS)
+    with pytest.raises(LicencePurchaseUnknownError):
+        services.job_create(account=buyer, model_id=sold.model_id, inputs="the house", licence_id=second)
+    assert not LicenceUse.objects.exists()
+    sold.market.index()
+    services.job_create(account=buyer, model_id=sold.model_id, inputs="the house", licence_id=second)
 
 
 @pytest.mark.django_db

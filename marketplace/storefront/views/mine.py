@@ -59,7 +59,7 @@ def my_licences(request: HttpRequest) -> HttpResponse:
 
 def _licence_rows(views: list[LicenceView]) -> list[LicenceRow]:
     models = registry.model_get_many({view.licence.model_id for view in views})
-    used = inference.calls_used(view.licence.licence_id for view in views)
+    used = inference.calls_used({view.licence.licence_id: view.licence.event.tx_hash for view in views})
     rows = []
     for view in views:
         model = models.get(view.licence.model_id)
