@@ -7,12 +7,13 @@ from http import HTTPStatus
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.db import OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.urls import reverse
 from redis.exceptions import RedisError
 from weighhouse.core.errors import WeighhouseError
 
-from marketplace.api_errors import RETRY_AFTER_S, status_of
+from marketplace.api_errors import PROBLEM_CONTENT_TYPE, RETRY_AFTER_S, problem, status_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ _TITLES = {
 
 # Reading a form means keeping its files on disk until the view has looked at them, and the CSRF check reads the form.
 FORM_MAX_BYTES = 512 * 1024 * 1024
-ANONYMOUS_FORM_MAX_BYTES = 64 * 1024
+FORM_WITHOUT_FILES_MAX_BYTES = 64 * 1024
 
 
 class FormLimit:
@@ -40,22 +41,35 @@ class FormLimit:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        is_form = request.META.get("CONTENT_TYPE", "").lower().startswith("multipart/")
+        # Only the body of a POST is parsed as a form; the API streams the files of its PUT and counts them.
+        is_form = request.method == "POST" and request.META.get("CONTENT_TYPE", "").lower().startswith("multipart/")
         if is_form and _length(request) > _limit(request):
-            # No page is rendered: its own form token would make Django read the body.
-            text = "This form is larger than the site accepts. Sign in and send the files one by one, or use the API."
-            return HttpResponse(text, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, content_type="text/plain")
+            return _too_large(request)
         return self.get_response(request)
 
 
 def _limit(request: HttpRequest) -> int:
-    limit = FORM_MAX_BYTES if SESSION_KEY in request.session else ANONYMOUS_FORM_MAX_BYTES
+    """Files come with one form alone, and from people who are signed in."""
+    may_send_files = request.path_info == reverse("publish") and SESSION_KEY in request.session
+    limit = FORM_MAX_BYTES if may_send_files else FORM_WITHOUT_FILES_MAX_BYTES
     return min(limit, settings.UPLOAD_MAX_TOTAL_BYTES)
 
 
 def _length(request: HttpRequest) -> int:
-    text = request.META.get("CONTENT_LENGTH") or "0"
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    """The announced length as Django reads it, which reads no further than that and nothing where there is none."""
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0
+
+
+def _too_large(request: HttpRequest) -> HttpResponse:
+    if request.path_info.startswith("/api/"):
+        refusal = problem("request.too_large", "This form is larger than any call accepts. The API takes JSON.")
+        return JsonResponse(refusal.data, status=refusal.status_code, content_type=PROBLEM_CONTENT_TYPE)
+    # No page is rendered: its own form token would make Django read the body.
+    text = "This form is larger than the site accepts. Sign in and send the files one by one, or use the API."
+    return HttpResponse(text, status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, content_type="text/plain")
 
 
 class RefusalPages:

@@ -3,6 +3,8 @@
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
+from django.http import HttpRequest
+from django.test import Client
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from marketplace.storefront import middleware
@@ -22,7 +24,7 @@ def test_page_while_a_store_is_away_asks_to_try_again(anonymous, listed, read, m
 
 
 def test_form_of_anonymous_with_large_files_is_refused_unread(anonymous, db):
-    large = SimpleUploadedFile("model.safetensors", b"\0" * (middleware.ANONYMOUS_FORM_MAX_BYTES + 1))
+    large = SimpleUploadedFile("model.safetensors", b"\0" * (middleware.FORM_WITHOUT_FILES_MAX_BYTES + 1))
     response = anonymous.post("/publish/", {"files": [large]})
     assert response.status_code == 413
 
@@ -33,6 +35,45 @@ def test_form_beyond_the_limit_is_refused_unread(signed_in, publisher, monkeypat
     response = signed_in(publisher).post("/publish/", {"files": [large]})
     assert response.status_code == 413
     assert "one by one" in response.content.decode()
+
+
+@pytest.fixture
+def spooled(monkeypatch) -> list[str]:
+    """The forms whose files Django began to read."""
+    started: list[str] = []
+    parse = HttpRequest.parse_file_upload
+
+    def recorded(self: HttpRequest, *arguments: object) -> object:
+        started.append(self.path)
+        return parse(self, *arguments)
+
+    monkeypatch.setattr(HttpRequest, "parse_file_upload", recorded)
+    return started
+
+
+@pytest.mark.parametrize("path", ["/", "/keys/", "/api/v1/orders", "/there/is/nothing/"])
+def test_form_with_files_at_another_address_is_refused_unread(publisher, spooled, path):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(publisher)
+    large = SimpleUploadedFile("model.safetensors", b"\0" * (middleware.FORM_WITHOUT_FILES_MAX_BYTES + 1))
+    response = client.post(path, {"files": [large]})
+    assert (response.status_code, spooled) == (413, [])
+    if path.startswith("/api/"):
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert response.json()["code"] == "request.too_large"
+
+
+@pytest.mark.parametrize("length", ["+100000000", "100_000_000", " 100000000 "])
+def test_form_whose_length_is_written_in_a_strange_way_is_refused_unread(anonymous, db, spooled, length):
+    files = {"files": [SimpleUploadedFile("model.safetensors", b"\0" * 100)]}
+    assert anonymous.post("/publish/", files, CONTENT_LENGTH=length).status_code == 413
+    assert spooled == []
+
+
+@pytest.mark.parametrize("length", ["", "-1", "many"])
+def test_form_without_a_usable_length_is_empty(anonymous, db, length):
+    files = {"files": [SimpleUploadedFile("model.safetensors", b"\0" * 100)]}
+    assert anonymous.post("/publish/", files, CONTENT_LENGTH=length).status_code in {302, 400}
 
 
 @pytest.mark.parametrize("before", ["x", "2026-13-45T00:00", "2026-01-01", "٢", "2026-01-01T00:00:00+00:00", "\x00"])
