@@ -95,10 +95,18 @@ def test_demo_wallet_wants_the_csrf_token(db):
 
 
 @pytest.mark.parametrize(
-    "body", ["", "[]", "null", '{"method": 1}', '{"method": "eth_chainId", "params": {}}', "[" * 9999]
-)
-def test_demo_wallet_given_no_call_says_so(anonymous, db, body):
-    assert _call(anonymous, body).json()["error"]["code"] == -32600
+    "body",
+    [
+        "", "[]", "null", '{"method": 1}', '{"method": "eth_chainId", "params": {}}', "[" * 9999, b"\xff\xfe",
+        '{"method": "eth_call", "params": ["\\ud800"]}',
+        '{"method": "eth_call", "params": [NaN]}',
+        '{"method": "eth_call", "params": [99999999999999999999999999]}',
+        '{"method": "eth_call", "params": ' + "[" * 400 + "]" * 400 + "}",
+    ],
+)  # fmt: skip
+def test_demo_wallet_given_no_call_says_so(anonymous, market, db, body):
+    response = _call(anonymous, body)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, -32600)
 
 
 @pytest.mark.parametrize("method", ["anvil_setBalance", "evm_revert", "eth_sign", "debug_traceCall", "hardhat_reset"])
