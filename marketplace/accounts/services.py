@@ -45,7 +45,8 @@ class SignInChallenge:
 
 def sign_in_begin(*, session: SessionBase, address: str | None = None) -> SignInChallenge:
     """Hand this session a challenge that it can answer once, within five minutes."""
-    if session.session_key is None:
+    # A cookie may name a session that there is not, with a key of any length; nothing is kept under such a name.
+    if session.session_key is None or not session.exists(session.session_key):
         session.create()
     nonce = secrets.token_hex(16)
     now = timezone.now()

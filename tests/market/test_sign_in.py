@@ -11,7 +11,7 @@ from eth_account import Account as Wallet
 from eth_account.messages import encode_defunct
 
 from marketplace.accounts.models import Account, SignInNonce
-from marketplace.accounts.services import sign_in_nonces_purge
+from marketplace.accounts.services import api_key_create, sign_in_nonces_purge
 
 pytestmark = pytest.mark.django_db
 
@@ -108,6 +108,19 @@ def test_sign_in_with_a_broken_address_names_the_field(client):
     response = client.get("/api/v1/session/nonce", {"address": "0x12"})
     assert response.status_code == 400
     assert response.json()["errors"][0]["field"] == "address"
+
+
+@pytest.mark.parametrize("key", ["Z" * 3000, "z" * 32])
+@pytest.mark.parametrize("account", [None, "buyer"])
+def test_challenge_for_a_session_that_there_is_not_belongs_to_a_new_one(client, request, key, account):
+    headers = {}
+    if account:
+        _, secret = api_key_create(account=request.getfixturevalue(account), name="key", scopes=["run"])
+        headers["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
+    client.cookies["sessionid"] = key
+    response = client.get("/api/v1/session/nonce", **headers)
+    assert response.status_code == 200
+    assert SignInNonce.objects.get().session_key == client.cookies["sessionid"].value != key
 
 
 def test_sign_out_ends_the_session(client):
