@@ -1,4 +1,8 @@
-"""The Celery application. Queues: `default` (short chores), `intake` (release checks), `inference` (jobs)."""
+"""The Celery application.
+
+Queues: `default` (short chores), `intake` (release checks), `fetch` (releases that only the chain named) and
+`inference` (jobs).
+"""
 
 import os
 

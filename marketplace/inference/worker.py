@@ -16,7 +16,7 @@ from models_registry.runtime import sandbox
 logger = logging.getLogger(__name__)
 
 # Queues whose tasks load models.
-SANDBOXED_QUEUES = frozenset({"inference", "intake"})
+SANDBOXED_QUEUES = frozenset({"inference", "intake", "fetch"})
 
 
 @worker_init.connect

@@ -17,6 +17,7 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "marketplace.inference.tasks.job_run": {"queue": "inference"},
     "models_registry.tasks.release_check": {"queue": "intake"},
+    "models_registry.tasks.release_fetch": {"queue": "fetch"},
 }
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.1}
 # A broker that is away must not hold up a request: jobs are announced again by `job_sweep`.

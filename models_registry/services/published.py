@@ -4,7 +4,7 @@ from chain.handlers import DecodedEvent
 from chain.models import ChainEvent
 from models_registry.models import Model, ModelOwner, PublishedRelease, Release, ReleaseState
 from models_registry.services.checking import release_link
-from models_registry.services.releases import release_check_enqueue
+from models_registry.services.fetching import fetch_begin
 
 
 def model_published(event: DecodedEvent, row: ChainEvent) -> None:
@@ -29,7 +29,7 @@ def release_published(event: DecodedEvent, row: ChainEvent) -> None:
     """
     model = Model.objects.get(model_id=event.args["modelId"])
     owner = ModelOwner.objects.filter(model_id=model.model_id, event__lt=row.pk).order_by("-event").first()
-    PublishedRelease.objects.update_or_create(
+    announced, _ = PublishedRelease.objects.update_or_create(
         event=row,
         defaults={
             "model": model,
@@ -46,4 +46,4 @@ def release_published(event: DecodedEvent, row: ChainEvent) -> None:
     )
     release_link(release)
     if is_new:
-        release_check_enqueue(release)
+        fetch_begin(release, publisher=announced.publisher)

@@ -12,6 +12,7 @@ from weighhouse.core.cid import Cid, CidError, digest_hex
 
 from models_registry.intake.receive import PART_PREFIX
 from models_registry.models import Release, ReleaseState, Upload
+from models_registry.services.fetching import fetch_enqueue, fetches_give_up, is_fetch
 from models_registry.services.releases import release_check_enqueue
 from models_registry.services.uploads import upload_delete
 
@@ -23,13 +24,16 @@ _STALE_S = 24 * 3600
 
 def releases_sweep() -> int:
     """Enqueue every check that is due: postponed, of a dead worker, or whose message was lost. How many."""
+    fetches_give_up()
     now = timezone.now()
     due = Release.objects.filter(state=ReleaseState.CHECKING).filter(
         Q(check_after__lte=now) | Q(check_after=None, created_at__lte=now - _LOST_AFTER)
     )
-    releases = list(due.order_by("check_after", "pk")[:_BATCH])
+    # A flood of announcements does not keep uploads out of the batch.
+    uploaded, announced = due.exclude(publisher=""), due.filter(publisher="")
+    releases = [release for rows in (uploaded, announced) for release in rows.order_by("check_after", "pk")[:_BATCH]]
     for release in releases:
-        release_check_enqueue(release)
+        (fetch_enqueue if is_fetch(release) else release_check_enqueue)(release)
     return len(releases)
 
 
