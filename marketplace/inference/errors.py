@@ -63,8 +63,15 @@ class JobCancelledError(WeighhouseError):
     code = "job.cancelled"
 
 
+class JobCancelLimitError(WeighhouseError):
+    """The account cancelled as many running jobs within the hour as it may; this one runs to its end."""
+
+    code = "job.cancel_limit"
+    retryable = True
+
+
 class JobTooManyOpenError(WeighhouseError):
-    """The licence has as many jobs that have not ended as it may have at once."""
+    """The licence or the account has as many jobs that have not ended as it may have at once."""
 
     code = "job.too_many_open"
     retryable = True

@@ -27,6 +27,7 @@ from marketplace.inference.errors import (
     IdempotencyConflictError,
     IdempotencyKeyInvalidError,
     JobCancelledError,
+    JobCancelLimitError,
     JobExpiredError,
     JobNotFinishedError,
     JobNotOpenError,
@@ -48,6 +49,7 @@ logger = logging.getLogger(__name__)
 RUN_TASK = "marketplace.inference.tasks.job_run"
 # A queued job whose message may have been lost is sent again after this long; a message too many does no harm.
 REDELIVER_AFTER = timedelta(seconds=60)
+CANCEL_WINDOW = timedelta(hours=1)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
@@ -186,11 +188,14 @@ def job_retry(*, job: Job, error: WeighhouseError, counts: bool) -> bool:
 def job_cancel(*, account: Account, job_id: UUID) -> Job:
     """Cancel an open job and give its call back; what a worker still computes is thrown away.
 
-    Cancelling again changes nothing. Raises JobNotFoundError, JobNotOpenError.
+    A queued job can always be cancelled. One that runs has taken a worker's time, so that an account may cancel
+    `JOB_MAX_CANCELLED_RUNNING` of those in an hour; after that they run to their end. Cancelling again changes nothing.
+    Raises JobNotFoundError, JobNotOpenError, JobCancelLimitError.
     """
     job = job_get(account=account, job_id=job_id)
     error = JobCancelledError("The job was cancelled by its owner. No call was counted.")
-    ended = _job_end(Job.objects.filter(pk=job_id, state__in=OPEN_STATES), job, JobState.CANCELLED, error)
+    ended = _job_end(Job.objects.filter(pk=job_id, state=JobState.QUEUED), job, JobState.CANCELLED, error)
+    ended = ended or _running_cancel(job)
     job.refresh_from_db()
     if not ended and job.state != JobState.CANCELLED:
         raise JobNotOpenError(f"The job has ended already: it {job.state}.", state=job.state)
@@ -272,6 +277,30 @@ def _job_end(rows: QuerySet[Job], job: Job, state: JobState, error: WeighhouseEr
     return True
 
 
+def _running_cancel(job: Job) -> bool:
+    """Cancel a job that runs, if its account has not cancelled too many. False where it does not run."""
+    most, running = settings.JOB_MAX_CANCELLED_RUNNING, Job.objects.filter(pk=job.pk, state=JobState.RUNNING)
+    error = JobCancelledError("The job was cancelled by its owner. No call was counted.", while_running=True)
+    with transaction.atomic():
+        _account_lock(job.account_id)
+        if not _job_end(running, job, JobState.CANCELLED, error):
+            return False
+        since = timezone.now() - CANCEL_WINDOW
+        cancelled = Job.objects.filter(account_id=job.account_id, state=JobState.CANCELLED, finished_at__gt=since)
+        if cancelled.filter(error__while_running=True).count() > most:
+            raise JobCancelLimitError(
+                f"This account cancelled {most} running jobs within an hour, the most there may be. This one runs to "
+                "its end. A job that waits can still be cancelled.",
+                limit=most,
+            )
+    return True
+
+
+def _account_lock(account_id: Any) -> None:
+    """Let nobody else count this account's jobs until the transaction ends."""
+    Account.objects.select_for_update().filter(pk=account_id).first()
+
+
 def _held(job: Job) -> QuerySet[Job]:
     """The row of a job, as long as the attempt that `job` was read for holds it."""
     return Job.objects.filter(pk=job.pk, state=JobState.RUNNING, lease_token=job.lease_token)
@@ -284,7 +313,9 @@ def _due(now: datetime) -> Q:
 def _job_store(job: Job, usable: list[LicenceState], purchases: dict[int, str], request: dict[str, Any]) -> None:
     """Reserve a call of the first licence that has one, and write the job with all that belongs to it, or nothing."""
     with transaction.atomic():
+        _account_lock(job.account_id)
         licence = _call_reserve(usable, purchases)
+        _account_room(job.account_id)
         job.licence_id = licence.licence_id
         job.checked_block_number, job.checked_block_hash = licence.block_number, licence.block_hash
         job.save(force_insert=True)
@@ -319,6 +350,16 @@ def _task_spec(release: Release) -> TaskSpec:
     if spec is None:
         raise JobTaskUnsupportedError(f"This site does not run models of the task {release.task}.", task=release.task)
     return spec
+
+
+def _account_room(account_id: Any) -> None:
+    """Raises JobTooManyOpenError. Comes after the reservation, whose write is what SQLite locks by."""
+    most = settings.JOB_MAX_OPEN_PER_ACCOUNT
+    if Job.objects.filter(account_id=account_id, state__in=OPEN_STATES).count() >= most:
+        raise JobTooManyOpenError(
+            f"This account has {most} jobs that have not ended, the most at once. Wait for one, then try again.",
+            limit=most,
+        )
 
 
 def _call_reserve(usable: list[LicenceState], purchases: dict[int, str]) -> LicenceState:

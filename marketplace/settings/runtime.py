@@ -20,6 +20,9 @@ JOB_LEASE_S = env.float("JOB_LEASE_S", 30.0)
 JOB_MAX_ATTEMPTS = env.int("JOB_MAX_ATTEMPTS", 3)
 # Jobs of one licence that have not ended, at once: one buyer cannot fill the queue.
 JOB_MAX_OPEN_PER_LICENCE = env.int("JOB_MAX_OPEN_PER_LICENCE", 16)
+# The same for all licences of an account, and how many running jobs it may cancel in an hour.
+JOB_MAX_OPEN_PER_ACCOUNT = env.int("JOB_MAX_OPEN_PER_ACCOUNT", 32)
+JOB_MAX_CANCELLED_RUNNING = env.int("JOB_MAX_CANCELLED_RUNNING", 10)
 # A job that no worker could start in this time expires.
 JOB_QUEUE_TTL_S = env.float("JOB_QUEUE_TTL_S", 900.0)
 

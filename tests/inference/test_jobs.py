@@ -15,6 +15,7 @@ from marketplace.inference.errors import (
     CallsExhaustedError,
     IdempotencyConflictError,
     IdempotencyKeyInvalidError,
+    JobCancelLimitError,
     JobNotFinishedError,
     JobNotOpenError,
     JobNotReservedError,
@@ -127,6 +128,18 @@ def test_job_cancelled_while_it_runs_throws_the_result_away(create, buyer):
     assert (state_of(job), use(), JobPayload.objects.get().outputs) == ("cancelled", (0, 0), None)
 
 
+def test_job_that_runs_cannot_be_cancelled_without_end(create, buyer, settings):
+    settings.JOB_MAX_CANCELLED_RUNNING = 1
+    services.job_cancel(account=buyer, job_id=claim(create()).pk)
+    second = claim(create())
+    with pytest.raises(JobCancelLimitError):
+        services.job_cancel(account=buyer, job_id=second.pk)
+    assert (state_of(second), use()) == ("running", (0, 1))
+    assert services.job_cancel(account=buyer, job_id=create().pk).state == "cancelled", "a waiting job always can"
+    Job.objects.filter(state="cancelled").update(finished_at=timezone.now() - services.CANCEL_WINDOW)
+    assert services.job_cancel(account=buyer, job_id=second.pk).state == "cancelled"
+
+
 def test_job_cancelled_twice_is_cancelled_once(create, buyer):
     job = create()
     services.job_cancel(account=buyer, job_id=job.pk)
@@ -231,6 +244,16 @@ def test_job_beyond_the_open_ones_goes_to_another_licence(create, sold, buyer, s
     assert create().licence_id != create().licence_id
     with pytest.raises(JobTooManyOpenError):
         create()
+
+
+def test_job_beyond_the_open_ones_of_an_account_writes_nothing(create, sold, buyer, settings):
+    settings.JOB_MAX_OPEN_PER_ACCOUNT = 1
+    sold.market.buy(sold.plan_id, by=buyer.address)
+    sold.market.index()
+    create()
+    with pytest.raises(JobTooManyOpenError):
+        create()
+    assert (Job.objects.count(), use()) == (1, (0, 1))
 
 
 def test_job_without_a_call_left_is_refused_as_exhausted_though_too_many_are_open(sell, buyer, settings):
