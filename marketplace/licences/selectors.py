@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Case, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from chain import selectors as chain
 from marketplace.licences.errors import PlanNotFoundError
-from marketplace.licences.models import Licence, LicenceTransfer, Plan, PlanRetirement, Withdrawal
+from marketplace.licences.models import Licence, LicenceTransfer, Plan, PlanRetirement, Right, Withdrawal
 from marketplace.licences.tokens import amount_text
 from models_registry import selectors as registry
 
@@ -121,12 +121,25 @@ def licences_held(holder: str) -> QuerySet[Licence]:
     return Licence.objects.filter(licence_id__in=held).order_by("-event_id")
 
 
-def licence_list_for_holder(holder: str, *, model_id: int | None = None) -> list[LicenceView]:
-    """The licences that the address holds by the index, newest first, at most 500."""
+def licences_held_usable_first(holder: str, *, model_id: int) -> QuerySet[Licence]:
+    """The address's licences of a model: those that have not expired and may run before all others, then newest first.
+
+    By the server's clock, and only an order: whoever is given an address many junk licences must not hide a good one.
+    """
+    ended = Q(expires_at__gt=0, expires_at__lte=int(timezone.now().timestamp()))
+    may_run = Plan.objects.annotate(can_run=F("flags").bitand(Right.RUN)).filter(can_run__gt=0)
+    no_use = Case(When(ended | ~Q(plan_id__in=may_run.values("plan_id")), then=1), default=0)
+    return licences_held(holder).filter(model_id=model_id).order_by(no_use, "-event_id")
+
+
+def licence_list_for_holder(
+    holder: str, *, model_id: int | None = None, first: int = 0, limit: int = LIST_LIMIT
+) -> list[LicenceView]:
+    """The licences that the address holds by the index, newest first, `limit` of them from the one at `first`."""
     rows = licences_held(holder).select_related("event")
     if model_id is not None:
         rows = rows.filter(model_id=model_id)
-    return _licence_views(list(rows[:LIST_LIMIT]), holder)
+    return _licence_views(list(rows[first : first + limit]), holder)
 
 
 def licence_get(licence_id: int) -> LicenceView | None:
@@ -138,8 +151,21 @@ def licence_get(licence_id: int) -> LicenceView | None:
     return _licence_views([row], transfer.to_address if transfer else row.holder)[0]
 
 
-def income_for_model(model_id: int) -> list[IncomeView]:
-    """Income per token. One `eth_call` per token: raises what the gateway raises."""
+def income_for_models(model_ids: Iterable[int]) -> dict[int, list[IncomeView]]:
+    """Income of each model per token. One batch of `eth_call`s for all: raises what the gateway raises."""
+    sums = {model_id: _income_sums(model_id) for model_id in set(model_ids)}
+    credits = chain.model_credits((model_id, token) for model_id, tokens in sums.items() for token in tokens)
+    return {
+        model_id: [
+            IncomeView(model_id, token, earned, withdrawn, credits[model_id, token])
+            for token, (earned, withdrawn) in sorted(tokens.items())
+        ]
+        for model_id, tokens in sums.items()
+    }
+
+
+def _income_sums(model_id: int) -> dict[str, tuple[int, int]]:
+    """Per token what a model earned and what was withdrawn, by the index."""
     earned: dict[str, int] = dict.fromkeys(Plan.objects.filter(model_id=model_id).values_list("token", flat=True), 0)
     prices = dict(Plan.objects.filter(model_id=model_id).values_list("plan_id", "token"))
     for plan_id, price in Licence.objects.filter(model_id=model_id).values_list("plan_id", "price").iterator():
@@ -147,15 +173,14 @@ def income_for_model(model_id: int) -> list[IncomeView]:
     withdrawn = dict.fromkeys(earned, 0)
     for token, amount in Withdrawal.objects.filter(model_id=model_id).values_list("token", "amount").iterator():
         withdrawn[token] = withdrawn.get(token, 0) + amount
-    return [
-        IncomeView(model_id, token, earned[token], withdrawn[token], chain.model_credit(model_id, token))
-        for token in sorted(earned)
-    ]
+    return {token: (earned[token], withdrawn[token]) for token in earned}
 
 
 def income_for_owner(owner: str) -> list[IncomeView]:
     """Income of every model whose token the address owns. Raises what the gateway raises."""
-    return [view for model_id in registry.model_ids_owned_by(owner) for view in income_for_model(model_id)]
+    ids = registry.model_ids_owned_by(owner)
+    found = income_for_models(ids)
+    return [view for model_id in ids for view in found[model_id]]
 
 
 def _plan_views(plans: Iterable[Plan]) -> list[PlanView]:

@@ -39,7 +39,7 @@ def licences_usable(*, holder: str, model_id: int, licence_id: int | None = None
         if refusal is not None:
             raise refusal
         return [state]
-    held = selectors.licences_held(holder).filter(model_id=model_id)
+    held = selectors.licences_held_usable_first(holder, model_id=model_id)
     candidates = list(held.values_list("licence_id", flat=True)[:CANDIDATE_LIMIT])
     states = list(chain.licence_states(candidates).values())
     refusals = [licence_refusal(state, holder=holder, model_id=model_id) for state in states]

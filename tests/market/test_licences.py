@@ -84,6 +84,20 @@ def test_licence_bought_is_listed_pending_then_confirmed(market):
     assert selectors.licence_list_for_holder(OUTSIDER) == []
 
 
+def test_licence_that_is_valid_is_found_behind_many_that_are_not(market, monkeypatch):
+    model_id, _, good = market.sold_licence()
+    for terms in ({"flags": DOWNLOAD}, {"period": 1}):
+        junk = market.add_plan(model_id, **terms)
+        for _ in range(2):
+            market.buy(junk, by=OUTSIDER, recipient=BUYER)
+    market.anvil.rpc("evm_increaseTime", 10)
+    market.mine(1)
+    market.index()
+    Licence.objects.filter(expires_at__gt=0).update(expires_at=1)
+    monkeypatch.setattr(services, "CANDIDATE_LIMIT", 1)
+    assert services.licence_require(holder=BUYER, model_id=model_id).licence_id == good
+
+
 def test_licence_transferred_is_listed_for_its_new_holder(market):
     _, _, licence_id = market.sold_licence(flags=RUN | TRANSFERABLE)
     market.send("LicenceMarket", "transferFrom", [BUYER, OUTSIDER, licence_id], by=BUYER)

@@ -3,7 +3,9 @@
 import pytest
 
 from chain.gateway.errors import NodeUnavailable
+from chain.gateway.jsonrpc import JsonRpcGateway
 from chain.transactions import call_data
+from marketplace.licences.models import Licence
 from marketplace.orders import services
 from tests.fixtures.contracts import Market
 
@@ -98,11 +100,38 @@ def test_my_models_page_after_a_transfer_is_the_new_owners(signed_in, publisher,
     assert "Scales" in read(signed_in(outsider).get("/my/models/")).text
 
 
+def test_my_models_page_asks_the_chain_once_for_a_page_of_models(signed_in, publisher, listed, read, monkeypatch):
+    listed.market.add_plan(listed.market.publish(b"\x07" * 32))
+    listed.market.index()
+    asked = []
+    batch = JsonRpcGateway.call_many
+    monkeypatch.setattr(JsonRpcGateway, "call_many", lambda *args: asked.append(args) or batch(*args))
+    client = signed_in(publisher)
+    client.get("/my/models/")
+    assert len(asked) == 1
+    monkeypatch.setattr("marketplace.storefront.views.mine.MODELS_PER_PAGE", 1)
+    assert "Scales" not in read(client.get("/my/models/")).text
+    (following,) = [link["href"] for link in read(client.get("/my/models/")).all("a") if link.get("rel") == "next"]
+    assert "Scales" in read(client.get(following)).text
+    assert client.get("/my/models/?page=" + "9" * 78).status_code == 200
+
+
+def test_licences_page_is_cut_into_pages(signed_in, holder, listed, read, monkeypatch):
+    monkeypatch.setattr("marketplace.storefront.views.mine.LICENCES_PER_PAGE", 1)
+    (licence,) = Licence.objects.all()
+    newer = listed.market.buy(licence.plan_id, by=holder.address)
+    listed.market.index()
+    client = signed_in(holder)
+    first, second = read(client.get("/licences/")).text, read(client.get("/licences/?page=2")).text
+    assert (str(newer) in first, str(licence.licence_id) in first) == (True, False)
+    assert str(licence.licence_id) in second
+
+
 def test_my_models_page_without_the_node_shows_the_rest(signed_in, publisher, listed, read, monkeypatch):
-    def down(_model_id: int) -> None:
+    def down(_model_ids: object) -> None:
         raise NodeUnavailable("The chain node does not answer.")
 
-    monkeypatch.setattr("marketplace.storefront.views.mine.licences.income_for_model", down)
+    monkeypatch.setattr("marketplace.storefront.views.mine.licences.income_for_models", down)
     text = read(signed_in(publisher).get("/my/models/")).text
     assert "Income is asked of the chain, and that failed" in text
     assert "2.5 TestUSD" in text

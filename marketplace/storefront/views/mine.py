@@ -21,6 +21,9 @@ from models_registry import selectors as registry
 from models_registry.selectors import ModelSummary
 
 ORDERS_SHOWN = 5
+LICENCES_PER_PAGE = 50
+MODELS_PER_PAGE = 10
+PAGE_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,15 @@ class OwnedModel:
 def my_licences(request: HttpRequest) -> HttpResponse:
     """Licences of the signed-in address, and purchases that the index has not seen yet."""
     address = request.user.address  # type: ignore[union-attr]
-    views = licences.licence_list_for_holder(address)
-    context = {"licences": _licence_rows(views), "orders": _orders_open(request)}
+    page = _page(request)
+    start = (page - 1) * LICENCES_PER_PAGE
+    views = licences.licence_list_for_holder(address, first=start, limit=LICENCES_PER_PAGE + 1)
+    context = {
+        "licences": _licence_rows(views[:LICENCES_PER_PAGE]),
+        "orders": _orders_open(request) if page == 1 else [],
+        "is_later_page": page > 1,
+        "next_page": page + 1 if len(views) > LICENCES_PER_PAGE else None,
+    }
     return render(request, "storefront/licences.html", context)
 
 
@@ -79,15 +89,40 @@ def _orders_open(request: HttpRequest) -> list[tuple[Order, OrderProgress]]:
 @require_safe
 def my_models(request: HttpRequest) -> HttpResponse:
     """Models of the signed-in address: releases, plans, income."""
-    ids = registry.model_ids_owned_by(request.user.address)  # type: ignore[union-attr]
-    models = registry.model_get_many(ids)
-    owned = [_owned(models[model_id]) for model_id in reversed(ids) if model_id in models]
-    return render(request, "storefront/my_models.html", {"models": owned, "tokens": token_list()})
+    ids = registry.model_ids_owned_by(request.user.address)[::-1]  # type: ignore[union-attr]
+    page = _page(request)
+    shown = ids[(page - 1) * MODELS_PER_PAGE : page * MODELS_PER_PAGE]
+    models = registry.model_get_many(shown)
+    context = {
+        "models": _owned([models[model_id] for model_id in shown if model_id in models]),
+        "tokens": token_list(),
+        "is_later_page": page > 1,
+        "next_page": page + 1 if len(ids) > page * MODELS_PER_PAGE else None,
+    }
+    return render(request, "storefront/my_models.html", context)
 
 
-def _owned(model: ModelSummary) -> OwnedModel:
-    plans = licences.plan_list_for_model(model.model_id, with_retired=True)
+def _owned(models: list[ModelSummary]) -> list[OwnedModel]:
+    """Plans and income of a page of models; the chain is asked once for all of them."""
+    income: dict[int, list[IncomeView]] = {}
+    failure = ""
     try:
-        return OwnedModel(model, plans, licences.income_for_model(model.model_id), "")
+        income = licences.income_for_models(model.model_id for model in models)
     except ChainError as error:
-        return OwnedModel(model, plans, [], f"Income is asked of the chain, and that failed: {error.message}")
+        failure = f"Income is asked of the chain, and that failed: {error.message}"
+    return [
+        OwnedModel(
+            model,
+            licences.plan_list_for_model(model.model_id, with_retired=True),
+            income.get(model.model_id, []),
+            failure,
+        )
+        for model in models
+    ]
+
+
+def _page(request: HttpRequest) -> int:
+    """The page that `?page=` names, the first for anything that is none."""
+    given = request.GET.get("page", "")
+    number = int(given) if given.isascii() and given.isdecimal() and len(given) <= PAGE_DIGITS else 1
+    return max(number, 1)
