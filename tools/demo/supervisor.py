@@ -54,7 +54,9 @@ def process_table(config: DemoConfig, *, samples: bool) -> list[tuple[str, str |
     gunicorn = ["--bind", web, "--worker-class", "gthread", "--workers", "1", "--threads", "8"]
     gunicorn += ["--timeout", "120", "--graceful-timeout", "3", "--access-logfile", "-"]
     celery = [*python, "-m", "celery", "-A", "marketplace"]
-    worker = ["--pool", "threads", "--concurrency", "2", "-Q", "inference,intake,default", "-n", "worker@demo"]
+    worker = ["--pool", "threads", "--concurrency", "3", "-Q", "inference,default", "-n", "worker@demo"]
+    # Of its own: a flood of releases to check must not hold up jobs and chores.
+    intake = ["--pool", "threads", "--concurrency", "1", "-Q", "intake,fetch", "-n", "intake@demo"]
     beat = ["--schedule", str(config.directory / "beat"), "--pidfile", ""]
     bring_up = [*python, "-m", "tools.demo.bring_up", str(config.var), "samples" if samples else "empty"]
     return [
@@ -64,6 +66,7 @@ def process_table(config: DemoConfig, *, samples: bool) -> list[tuple[str, str |
         ("indexer", "prepared", [*python, "manage.py", "index_chain"]),
         ("web", "prepared", [*python, "-m", "gunicorn", "marketplace.wsgi", *gunicorn]),
         ("worker", "prepared", [*celery, "worker", *worker, "--loglevel", "INFO"]),
+        ("intake", "prepared", [*celery, "worker", *intake, "--loglevel", "INFO"]),
         ("beat", "prepared", [*celery, "beat", *beat, "--loglevel", "INFO"]),
     ]
 
