@@ -1,6 +1,7 @@
 """What the demo keeps between starts, piece by piece."""
 
 import json
+import os
 import socket
 import stat
 import subprocess
@@ -74,6 +75,20 @@ def test_lock_owner_whose_process_id_was_reused_is_nobody(tmp_path: Path) -> Non
     path = tmp_path / "lock"
     path.write_text(json.dumps({"pid": 1, "started": (process_started(1) or 0) + 1}))
     assert lock_owner(path) is None
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_state_directory_and_its_database_are_closed_to_other_accounts(tmp_path: Path, is_new: bool) -> None:
+    var = tmp_path / "var"
+    if not is_new:
+        var.mkdir()
+        (var / "weighhouse.sqlite3").write_bytes(b"kept")
+    os.close(lock_take(var / "demo" / "lock"))
+    config_load(var)
+    assert stat.S_IMODE((var / "weighhouse.sqlite3").stat().st_mode) == 0o600
+    assert (var / "weighhouse.sqlite3").read_bytes() == (b"" if is_new else b"kept")
+    # A directory that was there before may be shared on purpose; what the demo makes is not.
+    assert stat.S_IMODE(var.stat().st_mode) == 0o700 or not is_new
 
 
 def test_config_loaded_again_keeps_ports_and_secrets_and_shows_them_to_nobody(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from tools.demo import binaries, ports
 
 CHAIN_ID = 31337
+DATABASE_NAME = "weighhouse.sqlite3"
 PREFERRED_PORTS = {"web": 8000, "chain": 8545, "broker": 6380}
 
 
@@ -76,7 +77,7 @@ class DemoConfig:
             "WEIGHHOUSE_SECRET_KEY": self.secret_key,
             "WEIGHHOUSE_PAYLOAD_KEY": self.payload_key,
             "WEIGHHOUSE_VAR_DIR": str(self.var),
-            "WEIGHHOUSE_DATABASE_URL": f"sqlite:///{self.var / 'weighhouse.sqlite3'}",
+            "WEIGHHOUSE_DATABASE_URL": f"sqlite:///{self.var / DATABASE_NAME}",
             "WEIGHHOUSE_STATIC_ROOT": str(self.var / "static"),
             "WEIGHHOUSE_ADDRESS_BOOK_DIR": str(self.var / "deployments"),
             "WEIGHHOUSE_BROKER_URL": self.broker_url,
@@ -95,6 +96,10 @@ def config_load(var: Path) -> DemoConfig:
     """
     directory = var / "demo"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # SQLite gives its journals the mode of the database, and makes that one readable by everybody.
+    database = var / DATABASE_NAME
+    database.touch(mode=0o600)
+    database.chmod(0o600)
     kept_ports = _read(directory / "ports.json")
     kept_secrets = _read(directory / "secrets.json")
     # The usual ports are for the usual site: several started at once elsewhere would race for them.

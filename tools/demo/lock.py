@@ -42,7 +42,7 @@ def lock_take(path: Path) -> int:
 
     Every process that inherits the descriptor keeps the lock: it is free when the last of them is gone.
     """
-    path.parent.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.parent.mkdir(exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
