@@ -75,6 +75,14 @@ def test_run_sent_twice_from_one_page_is_one_job(run, holder):
     assert Job.objects.count() == 1
 
 
+def test_run_fragment_leads_to_the_jobs_page_also_when_it_is_done(run, holder, signed_in, read):
+    (poll,) = [tag["hx-get"] for _name, tag in read(run(holder, fragment=True)).tags if "hx-get" in tag]
+    job = Job.objects.get()
+    finish(job, [[1.0]])
+    links = [tag["href"] for tag in read(signed_in(holder).get(poll)).all("a")]
+    assert links == [f"/jobs/{job.pk}/"]
+
+
 def test_run_fragment_brings_the_next_nonce(run, holder):
     html = run(holder, fragment=True, nonce="first").content.decode()
     assert 'id="run-nonce"' in html
