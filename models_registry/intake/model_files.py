@@ -7,6 +7,7 @@ from weighhouse.core import canonical, safetensors_header
 from weighhouse.core.manifest import Manifest
 
 from models_registry.errors import refusal
+from models_registry.intake.config_numbers import number_refusals
 from models_registry.intake.content import json_read
 
 Refusal = dict[str, str]
@@ -68,7 +69,13 @@ def model_refusals(manifest: Manifest, directory: Path) -> list[Refusal]:
                 "Add tokenizer.json: tokenizer.save_pretrained(directory) writes it.",
             )
         )
-    return refused + _weights_refusals(manifest, directory, paths)
+    refused += _weights_refusals(manifest, directory, paths)
+    if refused:
+        return refused
+    weights = [directory / path for path in sorted(paths) if path.endswith(".safetensors")]
+    headers = [safetensors_header.header_read(file) for file in weights]
+    shapes = [tensor.shape for header in headers for tensor in header.tensors.values()]
+    return number_refusals(json_read(directory / CONFIG), CONFIG, shapes)
 
 
 def _config_refusals(manifest: Manifest, directory: Path, paths: set[str]) -> list[Refusal]:
