@@ -98,6 +98,7 @@ STATUS: dict[str, int] = {
     "release.cid_mismatch": 409,
     "release.empty": 422,
     "release.too_large": 422,
+    "release.too_many_checks": 429,
     "model.not_found": 404,
     "manifest.invalid": 422,
     "json.invalid": 422,

@@ -75,6 +75,13 @@ class ReleaseEmptyError(WeighhouseError):
     code = "release.empty"
 
 
+class ReleaseTooManyChecksError(WeighhouseError):
+    """The publisher has as many releases being checked as this site checks at once for one publisher."""
+
+    code = "release.too_many_checks"
+    retryable = True
+
+
 class ModelNotFoundError(WeighhouseError):
     code = "model.not_found"
 

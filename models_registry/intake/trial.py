@@ -1,5 +1,7 @@
 """Trying a model in the sandbox before anybody may buy it."""
 
+import hashlib
+import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,13 @@ from weighhouse.core.manifest import Manifest
 
 from models_registry.errors import refusal
 from models_registry.runners import runner_pool
-from models_registry.runtime.errors import InputError, RunnerError
+from models_registry.runtime.errors import InputError, RunnerBusyError, RunnerError
 from models_registry.runtime.specs import RunnerSpec
 from models_registry.runtime.tasks import TASKS
+
+# Raise it with every change of what intake accepts: refused releases may then be submitted again.
+RULES_VERSION = 2
+_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
 # Short answers: the trial shows that the model runs, not that it is good.
 _PARAMETERS: dict[str, dict[str, Any]] = {"text-generation": {"max_new_tokens": 8}}
@@ -34,10 +40,24 @@ class TrialRefusedError(Exception):
         self.is_certain = is_certain
 
 
+def tool_chain() -> str:
+    """What a verdict depends on beside the files, as one hash: the rules of intake, the libraries, the limits."""
+    parts = [str(RULES_VERSION), *(f"{name} {_version(name)}" for name in _LIBRARIES)]
+    parts += [str(getattr(settings, name)) for name in ("SANDBOX_MEMORY_BYTES", "JOB_DEADLINE_S")]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
 def model_try(directory: Path, manifest: Manifest, digest: str) -> Mapping[str, Any]:
     """Run the task's example through the model and return the runtime's fingerprint.
 
-    Raises TrialRefusedError, and SandboxUnavailable where this machine cannot try anything.
+    Raises TrialRefusedError, and where this machine cannot try anything now SandboxUnavailable, RunnerBusyError.
     """
     task = TASKS[manifest.task]
     spec = RunnerSpec(release_path=directory, digest=digest, task=manifest.task, dtype=manifest.runtime.dtype)
@@ -45,6 +65,9 @@ def model_try(directory: Path, manifest: Manifest, digest: str) -> Mapping[str, 
     parameters = _PARAMETERS.get(manifest.task, {})
     try:
         return runner_pool().run(spec, inputs, parameters, settings.JOB_DEADLINE_S).fingerprint
+    except RunnerBusyError:
+        # It says nothing of the model.
+        raise
     except (RunnerError, InputError) as error:
         # The inputs are the task's own example: a model that cannot take them is at fault.
         found = f"a model that does not run: {error.message}"

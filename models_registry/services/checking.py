@@ -23,9 +23,9 @@ from models_registry.errors import (
 )
 from models_registry.intake import staging
 from models_registry.intake.checks import Refusal, manifest_read, release_refusals
-from models_registry.intake.trial import TrialRefusedError, model_try
+from models_registry.intake.trial import TrialRefusedError, model_try, tool_chain
 from models_registry.models import PublishedRelease, Release, ReleaseState
-from models_registry.runtime.errors import SandboxUnavailable
+from models_registry.runtime.errors import RunnerBusyError, SandboxUnavailable
 from models_registry.storage import get_store
 from models_registry.storage.cache import release_evict, release_fetch
 
@@ -35,8 +35,10 @@ logger = logging.getLogger(__name__)
 CLAIM = timedelta(minutes=10)
 _RETRY_FIRST_S = 30
 _RETRY_MOST_S = 6 * 3600
+# What only waits for this machine is tried again sooner than what waits for files from elsewhere.
+_RETRY_HERE_MOST_S = 600
 # After so many crashes without another cause the model is what crashes.
-_TRIAL_ATTEMPTS = 3
+_TRIAL_CRASHES = 3
 
 # A release that breaks the rules of the format stays broken, however often it is fetched.
 _MALFORMED = (UnixFsError, PathError, ReleaseTooLargeError)
@@ -52,8 +54,9 @@ def release_check(*, release_id: int) -> None:
     4. Run the task's example in the sandbox.
     5. Keep the directory in the store, and compare the root CID.
     6. Record `ready` or `refused`, link it to what the chain announced, drop the staged directory.
-    Where this machine cannot do a step now (no sandbox, no store, files not found) the release stays `checking` with a
-    notice that says why, and is tried again later. It is never listed without its trial.
+    Where this machine cannot do a step now (no sandbox, busy runners, no store, files not found) the release stays
+    `checking` with a notice that says why, and is tried again later, however often. Only a model that crashed in
+    several trials is refused for it. No release is listed without its trial.
     """
     release = _claim(release_id)
     if release is None:
@@ -61,7 +64,11 @@ def release_check(*, release_id: int) -> None:
     try:
         _check(release)
     except SandboxUnavailable as error:
-        _postpone(release, f"This site cannot try models at the moment: {error.message}")
+        _postpone(release, f"This site cannot try models at the moment: {error.message}", most_s=_RETRY_HERE_MOST_S)
+    except RunnerBusyError:
+        _postpone(
+            release, "The workers are busy; the model is tried as soon as one is free.", most_s=_RETRY_HERE_MOST_S
+        )
     except _PASSING as error:
         _postpone(release, error.message)
     except _MALFORMED as error:
@@ -100,14 +107,21 @@ def _check(release: Release) -> None:
     try:
         fingerprint = model_try(directory, manifest, release.digest)
     except TrialRefusedError as error:
-        if not error.is_certain and release.attempts < _TRIAL_ATTEMPTS:
-            _postpone(release, f"The trial failed and will be repeated: {error}.")
-        else:
+        if error.is_certain or _crashes_counted(release) >= _TRIAL_CRASHES:
             _refuse(release, [error.refusal])
+        else:
+            _postpone(release, f"The trial failed and will be repeated: {error}.")
         return
     if is_staged:
         _keep(release, directory)
     _accept(release, manifest, directory, dict(fingerprint))
+
+
+def _crashes_counted(release: Release) -> int:
+    """Count one more trial that ended in a crash; how many there were."""
+    Release.objects.filter(pk=release.pk).update(crashes=F("crashes") + 1)
+    release.refresh_from_db(fields=["crashes"])
+    return release.crashes
 
 
 def _directory(release: Release) -> tuple[Path, bool]:
@@ -149,6 +163,7 @@ def _conclude(release: Release, state: ReleaseState, refusals: list[Refusal]) ->
         )
     }
     values |= {"state": state, "refusals": refusals, "notice": "", "check_after": None, "checked_at": timezone.now()}
+    values["checked_with"] = tool_chain()
     with transaction.atomic():
         if not Release.objects.filter(pk=release.pk, state=ReleaseState.CHECKING).update(**values):
             return
@@ -158,9 +173,9 @@ def _conclude(release: Release, state: ReleaseState, refusals: list[Refusal]) ->
     logger.info("release %s is %s", release.digest, state)
 
 
-def _postpone(release: Release, notice: str) -> None:
+def _postpone(release: Release, notice: str, *, most_s: int = _RETRY_MOST_S) -> None:
     # The exponent is bounded before it is used: attempts grow for as long as the files cannot be found.
-    wait_s = min(_RETRY_FIRST_S * 2 ** min(release.attempts - 1, 20), _RETRY_MOST_S)
+    wait_s = min(_RETRY_FIRST_S * 2 ** min(release.attempts - 1, 20), most_s)
     Release.objects.filter(pk=release.pk, state=ReleaseState.CHECKING).update(
         notice=notice[:500], check_after=timezone.now() + timedelta(seconds=wait_s)
     )

@@ -43,6 +43,15 @@ def test_submit_answers_202_and_the_release_can_be_asked_for(api, uploaded, tiny
     assert api.get(f"/api/v1/releases/{body['digest']}").json() == body
 
 
+def test_submit_beyond_the_checks_under_way_is_told_when_to_come_back(api, uploaded, tiny_embedder, settings):
+    settings.RELEASE_MAX_CHECKING = 1
+    submit(api, uploaded(tiny_embedder))
+    response = submit(api, uploaded(tiny_embedder, name="Another"))
+    assert (response.status_code, response.json()["code"]) == (429, "release.too_many_checks")
+    assert response.json()["retryable"] and int(response["Retry-After"]) >= 10
+    assert Release.objects.count() == 1
+
+
 def test_submit_with_another_cid_is_refused_and_records_nothing(api, uploaded, tiny_embedder, settings):
     wrong = "bafybeiazreqhrchv5yhbisdyruow35yyjxkswu36fkxymg4zy7lbn2sfle"
     response = submit(api, uploaded(tiny_embedder), expected_cid=wrong)
