@@ -12,6 +12,7 @@ from models_registry.intake.layout import Kind, path_refusal, rule_for, size_ref
 
 Refusal = dict[str, str]
 
+_JSON_IN_REQUEST_BYTES = 1 << 20
 _SAFETENSORS_REMEDY = "Save the weights again with safetensors and upload the whole file."
 # Values under these keys name code outside the release, or switch running it on.
 _CODE_KEYS = {"auto_map", "custom_pipelines", "trust_remote_code", "custom_generate"}
@@ -19,8 +20,12 @@ _CODE_KEYS = {"auto_map", "custom_pipelines", "trust_remote_code", "custom_gener
 _KERNEL_KEYS = {"attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation"}
 
 
-def file_refusals(path: str, file: Path) -> list[Refusal]:
-    """Why this file cannot be part of a release; empty when it can. `file` holds the bytes, `path` is its name."""
+def file_refusals(path: str, file: Path, *, in_request: bool = False) -> list[Refusal]:
+    """Why this file cannot be part of a release; empty when it can. `file` holds the bytes, `path` is its name.
+
+    `in_request`: a large JSON is not parsed, which takes seconds that the web process owes to others. The check of the
+    release parses it.
+    """
     refused = path_refusal(path)
     if refused:
         return [refused]
@@ -34,7 +39,10 @@ def file_refusals(path: str, file: Path) -> list[Refusal]:
     if rule.kind is Kind.WEIGHTS:
         return _weights(path, file)
     refused = _disguise_refusal(path, file)
-    return [refused] if refused else _CHECKS[rule.kind](path, file)
+    is_for_later = in_request and rule.kind is Kind.JSON and file.stat().st_size > _JSON_IN_REQUEST_BYTES
+    if refused or is_for_later:
+        return [refused] if refused else []
+    return _CHECKS[rule.kind](path, file)
 
 
 def _disguise_refusal(path: str, file: Path) -> Refusal | None:

@@ -7,6 +7,7 @@
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from weighhouse.core.faults import fault_point
 from models_registry.errors import UploadChecksumError, UploadStorageFullError, UploadTruncatedError
 
 CHUNK_BYTES = 1 << 20
+# An upload never takes the last of the disk: database, broker and logs need room too.
+FREE_FLOOR_BYTES = 1 << 30
 PART_PREFIX = ".part-"
 
 
@@ -46,6 +49,8 @@ def file_received(stream: Readable, *, size: int, directory: Path, expected_sha2
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(directory).free < size + FREE_FLOOR_BYTES:
+            raise OSError(errno.ENOSPC, "the free-space floor is reached")
         handle, name = tempfile.mkstemp(prefix=PART_PREFIX, dir=directory)
     except OSError as error:
         raise _storage_error(error) from error

@@ -13,6 +13,7 @@ from weighhouse.core.cid import Cid
 from weighhouse.core.manifest import Manifest
 from weighhouse.core.paths import MANIFEST, path_check
 
+from models_registry.errors import UploadNotFoundError
 from models_registry.storage.embedded import file_link
 
 TEMPORARY_PREFIX = ".new-"
@@ -24,7 +25,10 @@ def staging_path(uploads: Path, root: Cid) -> Path:
 
 
 def staging_build(uploads: Path, manifest: Manifest, blobs: Mapping[str, Path]) -> Path:
-    """Lay out a release in a new temporary directory. `blobs` maps each path of the manifest to its bytes."""
+    """Lay out a release in a new temporary directory. `blobs` maps each path of the manifest to its bytes.
+
+    Raises UploadNotFoundError where bytes vanished meanwhile.
+    """
     parent = uploads / "staging"
     parent.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=parent))
@@ -33,7 +37,11 @@ def staging_build(uploads: Path, manifest: Manifest, blobs: Mapping[str, Path]) 
     for file in manifest.files:
         target = directory / path_check(file.path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        file_link(blobs[file.path], target)
+        try:
+            file_link(blobs[file.path], target)
+        except FileNotFoundError:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise UploadNotFoundError("The upload was deleted, or changed, while a release was made of it.") from None
     (directory / MANIFEST).write_bytes(manifest.to_bytes())
     (directory / MANIFEST).chmod(0o444)
     return directory

@@ -67,7 +67,7 @@ def upload_file_put(*, upload: Upload, path: str, stream: Readable, size: int, s
 
     1. Refuse what path, size and limits alone rule out.
     2. Receive into a temporary file, hashing; compare with `sha256` where given.
-    3. Look at the content: a pickle under another name is not kept either.
+    3. Look at the content: a pickle under another name is not kept either. A large JSON is parsed by the check alone.
     4. Under the upload's lock: check the limits again, rename, write the row.
     A process that dies before 4 leaves no row and no file, and sending the file again does no harm after 4.
 
@@ -80,7 +80,7 @@ def upload_file_put(*, upload: Upload, path: str, stream: Readable, size: int, s
     _limits_check(upload, path, size)
     with file_received(stream, size=size, directory=upload_directory(upload), expected_sha256=sha256) as received:
         try:
-            refusals = file_refusals(path, received.part) if received.part.exists() else []
+            refusals = file_refusals(path, received.part, in_request=True) if received.part.exists() else []
             if refusals:
                 raise _file_refused(refusals[0])
             return _file_keep(upload, path, received)

@@ -3,9 +3,12 @@
 import base64
 import hashlib
 import pickle
+import shutil
 
 import pytest
 
+from models_registry.intake.content import file_refusals
+from models_registry.intake.receive import FREE_FLOOR_BYTES
 from models_registry.models import Upload, UploadedFile
 
 METADATA = {"name": "A tiny embedder", "task": "feature-extraction", "licence": "Apache-2.0"}
@@ -186,3 +189,33 @@ def test_session_without_a_csrf_token_cannot_send(publisher):
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(publisher, backend=BACKEND)
     assert browser.post("/api/v1/uploads", METADATA, content_type="application/json").status_code == 403
+
+
+def test_large_json_is_not_parsed_while_the_request_waits(api, upload, monkeypatch):
+    monkeypatch.setattr("weighhouse.core.canonical.loads", lambda _data: pytest.fail("parsed in the request"))
+    assert send(api, upload, "vocab.json", b'{"a":1}' + b" " * (1 << 20)).status_code in (200, 201)
+
+
+def test_large_json_under_which_a_pickle_hides_is_refused_in_the_request(api, upload):
+    body = pickle.dumps(list(range(1 << 19)))
+    assert problem(send(api, upload, "vocab.json", body)) == (422, "upload.refused")
+
+
+def test_large_json_that_is_none_is_refused_by_the_check(tmp_path):
+    file = tmp_path / "vocab.json"
+    file.write_bytes(b" " * (1 << 20) + b"{")
+    assert file_refusals("vocab.json", file, in_request=True) == []
+    assert [refused["code"] for refused in file_refusals("vocab.json", file)] == ["json.invalid"]
+
+
+def test_submit_whose_files_vanished_meanwhile_is_an_upload_error(api, upload, settings):
+    send(api, upload, "README.md")
+    shutil.rmtree(settings.UPLOAD_DIR / upload["id"])
+    answer = api.post("/api/v1/releases", {"upload": upload["id"]}, format="json")
+    assert problem(answer) == (404, "upload.not_found")
+
+
+def test_file_that_would_leave_the_disk_too_full_is_refused(api, upload, monkeypatch):
+    usage = shutil.disk_usage("/")._replace(free=FREE_FLOOR_BYTES + len(BODY) - 1)
+    monkeypatch.setattr("models_registry.intake.receive.shutil.disk_usage", lambda _path: usage)
+    assert problem(send(api, upload, "README.md")) == (507, "upload.storage_full")
