@@ -1,16 +1,21 @@
 """What the API's views share: keyset pages and on-chain integers."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.urls import register_converter
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
-from rest_framework.pagination import CursorPagination
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from chain.fields import UINT256_MAX
+from models_registry.errors import CursorInvalidError
 
 
 class ThrottledByMethod(APIView):
@@ -33,6 +38,25 @@ class KeysetPagination(CursorPagination):
     max_page_size = 100
     page_size_query_param = "limit"
     ordering = ("-created_at", "-id")
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any] | None:
+        """A page. Raises CursorInvalidError where `cursor` is none that this site gave out."""
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (NotFound, ValidationError, ValueError, OverflowError) as error:
+            raise CursorInvalidError(
+                "The cursor is none that this site gave. Start from the first page."
+            ) from error
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        cursor = super().decode_cursor(request)
+        if cursor is not None and cursor.position is not None:
+            moment = datetime.fromisoformat(str(cursor.position))
+            if moment.tzinfo is None:
+                raise ValueError("a position has a zone")
+            # Beyond the calendar's ends there is no such moment: OverflowError.
+            moment.astimezone(UTC)
+        return cursor
 
     def get_paginated_response(self, data: Any) -> Response:
         response = super().get_paginated_response(data)
@@ -61,6 +85,14 @@ class Uint256StringField(serializers.Field):
 
     def to_representation(self, value: int) -> str:
         return str(value)
+
+
+def on_chain_id(text: str) -> int | None:
+    """The on-chain integer that a decimal text is, `None` where it is none."""
+    if not text.isascii() or not text.isdecimal() or len(text) > 78:
+        return None
+    number = int(text)
+    return number if number <= UINT256_MAX else None
 
 
 class OnChainIdConverter:

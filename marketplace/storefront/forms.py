@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 
 from marketplace.accounts.models import KeyScope
+from marketplace.api_parts import on_chain_id
 from models_registry.runtime.tasks import TASKS, Parameter, TaskSpec
 
 LIBRARIES = [("transformers", "transformers")]
@@ -50,6 +51,12 @@ class ReleaseForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["task"].choices = task_choices()  # type: ignore[attr-defined]
+
+    def clean_model_id(self) -> str:
+        given = str(self.cleaned_data["model_id"])
+        if given and on_chain_id(given) is None:
+            raise forms.ValidationError("There is no model with such a number.")
+        return given
 
     def metadata(self) -> dict[str, Any]:
         """What the registry wants to know of an upload; without a model it is a new one."""

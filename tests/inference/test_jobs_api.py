@@ -1,6 +1,9 @@
 """`/api/v1/jobs`, as programs meet it."""
 
+import base64
+import json
 import re
+from urllib.parse import urlencode
 
 import pytest
 from django.db import OperationalError
@@ -157,9 +160,25 @@ def test_api_jobs_are_paged_newest_first_without_a_gap(post, with_key, buyer):
     assert seen == made[::-1]
 
 
+@pytest.mark.parametrize("position", ["garbage", "9999-12-31T23:59:59-23:59", "2026-01-01T00:00:00", "\x00", "0"])
+def test_api_jobs_with_a_forged_cursor_are_refused(with_key, buyer, post, position):
+    post()
+    cursor = base64.b64encode(urlencode({"p": position}).encode()).decode()
+    response = with_key(buyer).get("/api/v1/jobs", {"cursor": cursor})
+    assert (response.status_code, response.json()["code"]) == (400, "cursor.invalid")
+
+
+@pytest.mark.parametrize("depth", [65, 254, 800])
+@pytest.mark.parametrize("field", ["inputs", "parameters"])
+def test_api_job_that_is_nested_too_deep_is_refused(post, field, depth):
+    nested = json.loads("[" * depth + "]" * depth)
+    response = post(**{field: nested})
+    assert (response.status_code, response.json()["code"]) == (400, "request.malformed")
+
+
 def test_api_jobs_with_a_broken_cursor_are_refused(with_key, buyer):
     response = with_key(buyer).get("/api/v1/jobs?cursor=%00garbage")
-    assert (response.status_code, response.json()["code"]) == (404, "request.not_found")
+    assert (response.status_code, response.json()["code"]) == (400, "cursor.invalid")
 
 
 def test_api_jobs_too_many_are_throttled(post):

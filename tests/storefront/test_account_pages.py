@@ -164,3 +164,18 @@ def test_api_page_lists_operations(anonymous, db, read):
     text = read(anonymous.get("/api/")).text
     assert "/api/v1/jobs" in text
     assert "/api/v1/uploads" in text
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["2024-13-45T00:00:00", "2024-01-01T00:00:00+99:99", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"],
+)
+def test_jobs_page_before_no_moment_at_all_is_the_first_page(signed_in, buyer, before):
+    assert signed_in(buyer).get("/jobs/", {"before": before}).status_code == 200
+
+
+@pytest.mark.parametrize("number", ["9" * 78, str(2**256)])
+def test_publish_page_for_a_number_that_no_model_can_have_extends_none(signed_in, buyer, number):
+    client = signed_in(buyer)
+    assert client.get("/publish/", {"model": number}).status_code == 200
+    assert client.post("/publish/", {"model_id": number}).status_code == 422

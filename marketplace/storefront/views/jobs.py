@@ -1,7 +1,7 @@
 """Running a model from its page, and the jobs that came of it."""
 
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from marketplace.accounts.models import Account
+from marketplace.api_parts import on_chain_id
 from marketplace.inference import selectors, services
 from marketplace.inference.errors import JobNotOpenError
 from marketplace.inference.models import Job
@@ -45,7 +46,7 @@ def run(request: HttpRequest, model_id: int) -> HttpResponse:
         model_id=model_id,
         inputs=form.inputs_value(),
         parameters=form.parameters_value(),
-        licence_id=int(licence) if licence.isascii() and licence.isdecimal() and len(licence) <= 78 else None,
+        licence_id=on_chain_id(licence),
         idempotency_key=f"page-{request.POST.get('nonce', '')[:64]}" if request.POST.get("nonce") else None,
     )
     if not _is_fragment(request):
@@ -121,9 +122,10 @@ def _moment(text: str) -> datetime | None:
     """A time with its zone, `None` for anything else."""
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        # A zone can carry the first and the last day beyond the calendar.
+        return moment.astimezone(UTC) if moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo is not None else None
 
 
 def _job_context(job: Job) -> dict[str, Any]:

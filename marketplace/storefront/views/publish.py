@@ -9,6 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 from weighhouse.core.errors import WeighhouseError
 
+from marketplace.api_parts import on_chain_id
 from marketplace.storefront.forms import ReleaseForm
 from marketplace.storefront.throttle import throttled
 from models_registry import selectors as registry
@@ -82,9 +83,10 @@ def _publish_context(request: HttpRequest, form: ReleaseForm) -> dict[str, Any]:
 def _model_to_extend(request: HttpRequest) -> ModelSummary | None:
     """The model that `?model=` names, where the signed-in address owns it."""
     given = request.GET.get("model", "") or request.POST.get("model_id", "")
-    if not request.user.is_authenticated or not (given.isascii() and given.isdecimal() and len(given) <= 78):
+    model_id = on_chain_id(given)
+    if not request.user.is_authenticated or model_id is None:
         return None
-    model = registry.model_get_many([int(given)]).get(int(given))
+    model = registry.model_get_many([model_id]).get(model_id)
     return model if model is not None and model.owner == _address(request) else None
 
 
