@@ -32,4 +32,5 @@ VOLUME /var/lib/weighhouse
 # An account without rights: the sandbox then makes a user namespace of its own, and a model never meets root.
 USER 10001
 EXPOSE 8000
-CMD ["gunicorn", "marketplace.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--timeout", "120"]
+# For a buffering reverse proxy in front, never for the internet: docs/operation.md, "In front of the site".
+CMD ["gunicorn", "marketplace.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "32", "--timeout", "120"]

@@ -13,6 +13,7 @@ import pytest
 from tools.demo.chain_state import ChainState
 from tools.demo.config import config_known, config_load
 from tools.demo.lock import AlreadyRunningError, lock_owner, lock_take, process_started
+from tools.demo.supervisor import process_table
 
 WHOLE = json.dumps({"block": {"number": "0x7"}, "accounts": {}})
 
@@ -75,6 +76,14 @@ def test_lock_owner_whose_process_id_was_reused_is_nobody(tmp_path: Path) -> Non
     path = tmp_path / "lock"
     path.write_text(json.dumps({"pid": 1, "started": (process_started(1) or 0) + 1}))
     assert lock_owner(path) is None
+
+
+def test_web_has_threads_for_more_than_a_handful_of_idle_connections(tmp_path: Path) -> None:
+    table = process_table(config_load(tmp_path), samples=False)
+    (web,) = [command for name, _stage, command in table if name == "web"]
+    image = (Path(__file__).parents[2] / "Dockerfile").read_text()
+    assert int(web[web.index("--threads") + 1]) >= 32
+    assert '"--threads", "32"' in image
 
 
 @pytest.mark.parametrize("is_new", [True, False])
