@@ -71,6 +71,7 @@ STATUS: dict[str, int] = {
     "licence.purchase_unknown": 503,
     "order.not_found": 404,
     "order.conflict": 409,
+    "order.too_many_open": 429,
     "job.not_found": 404,
     "job.not_open": 409,
     "job.not_finished": 409,

@@ -13,3 +13,10 @@ class OrderConflictError(WeighhouseError):
     """The account recorded this transaction already, as something else."""
 
     code = "order.conflict"
+
+
+class OrderTooManyOpenError(WeighhouseError):
+    """The account has as many orders that no log fulfils yet as are followed at once."""
+
+    code = "order.too_many_open"
+    retryable = True

@@ -18,7 +18,7 @@ from chain.gateway import get_gateway
 from chain.gateway.errors import ChainError
 from chain.models import ChainEvent
 from marketplace.accounts.models import Account
-from marketplace.orders.errors import OrderConflictError
+from marketplace.orders.errors import OrderConflictError, OrderTooManyOpenError
 from marketplace.orders.models import Order, OrderKind, OrderState
 
 logger = logging.getLogger(__name__)
@@ -38,16 +38,20 @@ FOLLOW_INTERVAL = timedelta(seconds=5)
 FOLLOW_SLOWLY_INTERVAL = timedelta(minutes=10)
 FOLLOW_FOR = timedelta(days=7)
 FOLLOW_BATCH = 50
+# Orders of one account that are followed at once, so that its made-up hashes do not hold up other accounts.
+OPEN_MAX = 20
 
 
 def order_record(*, account: Account, tx_hash: str, kind: str, plan_id: int | None = None) -> tuple[Order, bool]:
     """Record a transaction that the account says it sent; the same one again gives the same order.
 
-    Returns the order and whether it is new. Raises OrderConflictError where it was recorded as something else.
+    Returns the order and whether it is new. Raises OrderConflictError where it was recorded as something else, and
+    OrderTooManyOpenError where the account has `OPEN_MAX` orders that are still followed.
     """
     tx_hash = tx_hash.lower()
     try:
         with transaction.atomic():
+            _open_check(account, tx_hash)
             order = Order.objects.create(account=account, tx_hash=tx_hash, kind=kind, plan_id=plan_id)
             # The index may have been faster than the browser.
             for event in chain.event_list(tx_hash=tx_hash):
@@ -60,18 +64,32 @@ def order_record(*, account: Account, tx_hash: str, kind: str, plan_id: int | No
     return order, False
 
 
+def _open_check(account: Account, tx_hash: str) -> None:
+    # The lock makes the limit hold when orders are recorded at the same time.
+    Account.objects.select_for_update().filter(pk=account.pk).first()
+    mine = Order.objects.filter(account=account)
+    followed = mine.filter(event=None, created_at__gt=timezone.now() - FOLLOW_FOR).exclude(tx_hash=tx_hash)
+    if followed.exclude(followed_state=OrderState.REVERTED).count() >= OPEN_MAX and not mine.filter(tx_hash=tx_hash):
+        raise OrderTooManyOpenError(
+            f"This account has {OPEN_MAX} transactions that no block holds yet, the most that are followed. "
+            "Wait until some are in a block. What you sent to the chain counts all the same.",
+            limit=OPEN_MAX,
+        )
+
+
 def order_match(*, order: Order, event: ChainEvent) -> bool:
     """Tie an order to the log that fulfils it. Returns whether it does.
 
-    The same transaction can be recorded by anybody, so a purchase has to name the plan and concern the account.
+    The same transaction can be recorded by anybody, so a purchase has to name the plan, and where the log says who
+    bought or published, the account has to be among them.
     """
     if EVENT_OF_KIND[order.kind] != (event.contract, event.name):
         return False
     plan = event.args.get("planId")
     if order.plan_id is not None and plan is not None and int(plan) != order.plan_id:
         return False
-    parties = {event.args[name] for name in ("payer", "holder") if name in event.args}
-    if order.kind == OrderKind.BUY and order.account.address not in parties:
+    parties = {event.args[name] for name in ("payer", "holder", "publisher") if name in event.args}
+    if parties and order.account.address not in parties:
         return False
     order.event, order.error, order.followed_state = event, None, OrderState.SENT
     order.save(update_fields=["event", "error", "followed_state"])

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from chain import abi
 from marketplace.orders import selectors, services
-from marketplace.orders.errors import OrderConflictError
+from marketplace.orders.errors import OrderConflictError, OrderTooManyOpenError
 from marketplace.orders.models import Order, OrderState
 from tests.fixtures.people import BUYER
 
@@ -50,6 +50,24 @@ def test_order_is_seen_only_when_the_log_was_indexed(market, plan_id, buyer):
     market.index()
     assert state_of(order) == "seen"
     assert selectors.order_licence(Order.objects.get(pk=order.pk)).plan.plan_id == plan_id
+
+
+def test_order_beyond_those_that_are_followed_is_refused(market, plan_id, buyer, outsider, monkeypatch):
+    monkeypatch.setattr(services, "OPEN_MAX", 2)
+    first, second, third = ("0x" + f"{number:064x}" for number in range(3))
+    record(buyer, first, plan_id), record(buyer, second, plan_id)
+    with pytest.raises(OrderTooManyOpenError):
+        record(buyer, third, plan_id)
+    assert record(buyer, first, plan_id).tx_hash == first, "one that is known is found again"
+    assert record(outsider, third, plan_id).state == "sent"
+
+
+def test_order_of_somebody_elses_publication_is_never_seen(market, buyer):
+    market.publish()
+    tx_hash = market.anvil.rpc("eth_getBlockByNumber", "latest", False)["transactions"][0]
+    market.index()
+    order, _ = services.order_record(account=buyer, tx_hash=tx_hash, kind="publish")
+    assert order.state == "sent"
 
 
 def test_order_recorded_after_the_index_saw_it_is_seen_at_once(market, plan_id, buyer):
