@@ -1,8 +1,10 @@
 """`/api/v1/session` and `/api/v1/keys`."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import logout
+from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.permissions import AllowAny
@@ -47,6 +49,11 @@ class KeySerializer(serializers.Serializer[Any]):
     last_used_at = serializers.DateTimeField(read_only=True, allow_null=True)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
     revoked_at = serializers.DateTimeField(read_only=True, allow_null=True)
+
+    def validate_expires_at(self, value: datetime | None) -> datetime | None:
+        if value is not None and value <= timezone.now():
+            raise serializers.ValidationError("The key would have expired already. Give a moment to come, or none.")
+        return value
 
 
 class CreatedKeySerializer(KeySerializer):

@@ -34,6 +34,12 @@ def test_key_created_in_a_session_works_and_is_shown_once(signed_in, buyer):
     assert listed.json()[0]["prefix"] == key.split("_")[1]
 
 
+def test_key_that_would_have_expired_already_is_refused(signed_in, buyer):
+    response = create(signed_in, buyer, expires_at="2020-01-01T00:00:00Z")
+    assert (response.status_code, response.json()["code"]) == (400, "request.invalid")
+    assert not ApiKey.objects.exists()
+
+
 def test_key_is_kept_as_a_hash_only(signed_in, buyer):
     key = create(signed_in, buyer).json()["key"]
     stored = " ".join(str(value) for value in ApiKey.objects.values_list().get())
