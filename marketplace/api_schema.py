@@ -1,9 +1,11 @@
 """What the OpenAPI document says about every operation: who may call it, and how it fails."""
 
+from functools import cache
 from typing import Any
 
 from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 
 
@@ -26,6 +28,18 @@ class SessionScheme(OpenApiAuthenticationExtension):
             "name": settings.SESSION_COOKIE_NAME,
             "description": "The browser's session. Unsafe methods send the header `X-CSRFToken` too.",
         }
+
+
+class SchemaOnce(SchemaGenerator):
+    """The public document is the same for everybody and takes a second to make: each process makes it once."""
+
+    def get_schema(self, request: Any = None, public: bool = False) -> Any:
+        return _public_document() if public else super().get_schema(request=request, public=public)
+
+
+@cache
+def _public_document() -> Any:
+    return SchemaGenerator().get_schema(request=None, public=True)
 
 
 PROBLEM_SCHEMA = {

@@ -44,6 +44,12 @@ def test_schema_is_served_to_anybody(client, db):
     assert response.json()["info"]["title"] == "Weighhouse API"
 
 
+def test_schema_is_made_once_however_often_it_is_asked_for(client, db, monkeypatch):
+    first = client.get("/api/v1/openapi.json").content
+    monkeypatch.setattr(SchemaGenerator, "get_schema", None)
+    assert client.get("/api/v1/openapi.json").content == first
+
+
 def test_schema_has_every_route_of_the_api(schema):
     names = {name for name in get_resolver().reverse_dict if isinstance(name, str) and name.startswith("api-")}
     names -= {"api-page", "api-nothing", "api-openapi"}
