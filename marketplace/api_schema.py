@@ -31,7 +31,7 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
 
 class SchemaOnce(SchemaGenerator):
-    """The public document is the same for everybody and takes a second to make: each process makes it once."""
+    """The public document is the same for everybody and slow to make: each process makes it once."""
 
     def get_schema(self, request: Any = None, public: bool = False) -> Any:
         return _public_document() if public else super().get_schema(request=request, public=public)
