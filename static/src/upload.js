@@ -87,7 +87,7 @@ class Uploader {
         this.status.show("uploading", `Uploading file ${index + 1} of ${files.length}: ${entry.path}`);
         if (!this.received.has(identity)) await put(this.upload, entry, shown.progress);
         this.received.add(identity);
-        shown.progress.value = shown.progress.max;
+        shown.progress.remove();
         shown.state.textContent = `${sizeText(entry.file.size)}, received`;
       } catch (error) {
         if (!(error instanceof ProblemError) || error.status >= 500 || error.status === 429) throw error;

@@ -95,7 +95,8 @@ def job_state(request: HttpRequest, job_id: UUID) -> HttpResponse:
     job = selectors.job_get(account=_account(request), job_id=job_id)
     if job.is_open and request.GET.get("seen") == _seen(job):
         return HttpResponse(status=NOT_CHANGED)
-    return render(request, "storefront/parts/job.html", _job_context(job))
+    context = {**_job_context(job), "show_link": "link" in request.GET}
+    return render(request, "storefront/parts/job.html", context)
 
 
 @login_required
@@ -142,8 +143,15 @@ def _seen(job: Job) -> str:
 
 
 def _fingerprint_rows(job: Job) -> list[tuple[str, str]]:
-    fingerprint = job.fingerprint or {}
-    return [(name.replace("_", " ").capitalize(), str(value)[:200]) for name, value in sorted(fingerprint.items())]
+    """What the runner says about itself, less what the page shows elsewhere."""
+    shown = {name: value for name, value in (job.fingerprint or {}).items() if name not in ("release_digest", "task")}
+    return [(name.replace("_", " ").capitalize(), _plain(value)[:200]) for name, value in sorted(shown.items())]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+    return str(value)
 
 
 def _account(request: HttpRequest) -> Account:
