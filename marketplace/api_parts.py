@@ -44,9 +44,7 @@ class KeysetPagination(CursorPagination):
         try:
             return super().paginate_queryset(queryset, request, view)
         except (NotFound, ValidationError, ValueError, OverflowError) as error:
-            raise CursorInvalidError(
-                "The cursor is none that this site gave. Start from the first page."
-            ) from error
+            raise CursorInvalidError("The cursor is none that this site gave. Start from the first page.") from error
 
     def decode_cursor(self, request: Request) -> Cursor | None:
         cursor = super().decode_cursor(request)
