@@ -57,9 +57,10 @@ class Runner:
             ready = self._expect(self._receive(limit=_READY_LIMIT, until=until), "ready")
             self.facts = answers.facts(ready, task=spec.task)
         except BaseException as error:
+            # Closing waits for the end of the log, so what the process said last is in it.
+            self._process.close()
             if isinstance(error, RunnerError):
                 error.log = error.log or self._process.log.text()
-            self._process.close()
             raise
         self.load_s = time.monotonic() - started
 
@@ -103,9 +104,9 @@ class Runner:
             raise
         except BaseException as error:
             # Whatever interrupted the exchange, its answer must not be read as the next one's.
+            self.close()
             if isinstance(error, RunnerError):
                 error.log = error.log or self._process.log.text()
-            self.close()
             raise
 
     def kill(self) -> None:

@@ -418,7 +418,7 @@ def _probe(plan: Plan, process: Process) -> None:
         process.channel.send(begin_options(plan), until=until)
         answer = process.channel.receive(limit=65_536, until=until)
     except (OSError, EOFError, TimeoutError, FrameError) as error:
-        process.kill()
+        process.close()
         raise SandboxUnavailable(
             f"{plan.bwrap} could not make a sandbox here: {process.log.last_line() or type(error).__name__}. "
             + _advice(plan)
