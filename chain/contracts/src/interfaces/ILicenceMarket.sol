@@ -102,6 +102,17 @@ struct Authorization {
     bytes32 salt;
 }
 
+/// @notice Who may do what at the market. `admin` is its owner and hands over in two steps.
+/// @param guardian Suspends models and disables operators; address 0 for nobody.
+/// @param pauser Pauses sales; address 0 for nobody.
+/// @param treasury Is credited with the protocol's fee.
+struct Roles {
+    address admin;
+    address guardian;
+    address pauser;
+    address treasury;
+}
+
 /// @notice Why an entry of a report was left out.
 enum SkipReason {
     Unknown, // no such licence, or it was settled
