@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Build, check and test the contracts. Needs Node and `npm ci`; nothing here uses the network.
 
-build    compile and write chain/contracts/abi/*.json
-check    compile and fail when the committed artefacts differ, or when `forge fmt` would change a source
+build    compile and write chain/contracts/abi/*.json, and the compiler's input for explorers beside them; names of
+         contracts restrict it to these
+check    compile and fail when what was committed differs, or when `forge fmt` would change a source
 test     run the forge tests and compare the gas snapshot; with further arguments, `forge test` with these alone
-gas      compare the gas snapshot; `--write` takes a new one
+gas      compare the gas snapshot, and docs/gas.md with receipts on a development chain; `--write` renews both
 mutants  break the contracts one patch at a time and show which tests notice
 """
 
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,12 @@ sys.path.insert(0, str(REPOSITORY))
 from tools import contract_mutants  # noqa: E402  (the script may be started from any directory)
 
 ROOT = REPOSITORY / "chain" / "contracts"
-ARTEFACTS = ROOT / "abi"
-CONTRACTS = ("ModelRegistry", "LicenceMarket", "TestUSD")
+# Where generated files lie, below it as `artefacts_compile` names them.
+OUTPUT = ROOT
+ARTEFACTS = OUTPUT / "abi"
+# What an explorer asks for: exactly what the compiler was given, one file for all contracts.
+COMPILER_INPUT = "verify/standard-json-input.json"
+CONTRACTS = ("ModelRegistry", "LicenceMarket", "ReceiptAnchor", "TestUSD")
 FORGE = REPOSITORY / "node_modules" / ".bin" / "forge"
 SOLC = REPOSITORY / "tools" / "solc"
 IMPORT = re.compile(r'^\s*import\s+(?:[^"\';]*\sfrom\s+)?["\']([^"\']+)["\']\s*;', re.MULTILINE)
@@ -76,27 +82,34 @@ def solc_run(request: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def artefacts_compile() -> dict[str, str]:
-    """Return {contract name: text of its artefact}, compiled with the settings of foundry.toml."""
+def compiler_input(names: Sequence[str] = CONTRACTS) -> dict[str, Any]:
+    """The standard-JSON request that compiles the contracts `names` with the settings of foundry.toml."""
     profile = tomllib.loads((ROOT / "foundry.toml").read_text(encoding="utf-8"))["profile"]["default"]
     remappings = dict(line.split("=", 1) for line in profile["remappings"])
-    entries = [f"src/{name}.sol" for name in CONTRACTS]
-    sources = sources_collect(entries, remappings)
-    answer = solc_run(
-        {
-            "language": "Solidity",
-            "sources": {name: {"content": text} for name, text in sorted(sources.items())},
-            "settings": {
-                "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
-                "evmVersion": profile["evm_version"],
-                "metadata": {"bytecodeHash": profile["bytecode_hash"], "appendCBOR": profile["cbor_metadata"]},
-                "outputSelection": {
-                    name: {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]} for name in entries
-                },
+    entries = [f"src/{name}.sol" for name in names]
+    return {
+        "language": "Solidity",
+        "sources": {name: {"content": text} for name, text in sorted(sources_collect(entries, remappings).items())},
+        "settings": {
+            "optimizer": {"enabled": profile["optimizer"], "runs": profile["optimizer_runs"]},
+            "viaIR": profile.get("via_ir", False),
+            "evmVersion": profile["evm_version"],
+            "metadata": {"bytecodeHash": profile["bytecode_hash"], "appendCBOR": profile["cbor_metadata"]},
+            "outputSelection": {
+                name: {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]} for name in entries
             },
-        }
-    )
-    return {name: artefact_text(name, answer["contracts"][f"src/{name}.sol"][name]) for name in CONTRACTS}
+        },
+    }
+
+
+def artefacts_compile(names: Sequence[str] = CONTRACTS) -> dict[str, str]:
+    """Return {path below OUTPUT: text} of what is generated from the sources of the contracts `names`."""
+    request = compiler_input(names)
+    answer = solc_run(request)
+    files = {f"abi/{name}.json": artefact_text(name, answer["contracts"][f"src/{name}.sol"][name]) for name in names}
+    if set(names) == set(CONTRACTS):
+        files[COMPILER_INPUT] = json.dumps(request, indent=1) + "\n"
+    return files
 
 
 def artefact_text(name: str, output: dict[str, Any]) -> str:
@@ -120,16 +133,16 @@ def forge_run(arguments: list[str]) -> int:
     return subprocess.run([str(FORGE), *arguments], cwd=ROOT, check=False).returncode
 
 
-def command_build() -> int:
-    ARTEFACTS.mkdir(exist_ok=True)
-    for name, text in artefacts_compile().items():
-        file_replace(ARTEFACTS / f"{name}.json", text)
-        print(f"wrote chain/contracts/abi/{name}.json")
+def command_build(names: Sequence[str]) -> int:
+    for path, text in artefacts_compile(names or CONTRACTS).items():
+        file_replace(OUTPUT / path, text)
+        print(f"wrote chain/contracts/{path}")
     return 0
 
 
 def file_replace(path: Path, text: str) -> None:
     """Write `path` in one step, so that a reader never sees half of it."""
+    path.parent.mkdir(exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as temporary:
         temporary.write(text)
     Path(temporary.name).chmod(0o644)
@@ -138,10 +151,10 @@ def file_replace(path: Path, text: str) -> None:
 
 def command_check() -> int:
     stale = []
-    for name, text in artefacts_compile().items():
-        path = ARTEFACTS / f"{name}.json"
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            stale.append(f"chain/contracts/abi/{name}.json")
+    for path, text in artefacts_compile().items():
+        committed = OUTPUT / path
+        if not committed.is_file() or committed.read_text(encoding="utf-8") != text:
+            stale.append(f"chain/contracts/{path}")
     if stale:
         raise ToolError(
             f"Stale: {', '.join(stale)}. The contracts in chain/contracts/src compile to something else. "
@@ -157,10 +170,11 @@ def command_gas(*, write: bool) -> int:
     return forge_run(["test", "--match-contract", "GasTest", "--isolate", *mode])
 
 
-def main() -> int:
+def arguments_parse() -> tuple[argparse.Namespace, list[str]]:
+    """The command's arguments, and those for forge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("build")
+    commands.add_parser("build").add_argument("names", nargs="*", metavar="contract", help="only these")
     commands.add_parser("check")
     commands.add_parser("test", add_help=False)
     commands.add_parser("gas").add_argument("--write", action="store_true")
@@ -169,9 +183,16 @@ def main() -> int:
     known, rest = parser.parse_known_args()
     if rest and known.command != "test":
         parser.error(f"unknown arguments: {' '.join(rest)}")
+    if known.command == "build" and not set(known.names) <= set(CONTRACTS):
+        parser.error(f"the contracts are {', '.join(CONTRACTS)}")
+    return known, rest
+
+
+def main() -> int:
+    known, rest = arguments_parse()
     try:
         if known.command == "build":
-            return command_build()
+            return command_build(known.names)
         if known.command == "check":
             return command_check()
         if known.command == "test":

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,14 +17,30 @@ def compiled() -> dict[str, str]:
     return contracts.artefacts_compile()
 
 
-def test_artefacts_committed_equal_the_compiled_sources(compiled: dict[str, str]) -> None:
-    for name, text in compiled.items():
-        assert (contracts.ARTEFACTS / f"{name}.json").read_text(encoding="utf-8") == text, name
+@pytest.fixture
+def generated(compiled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory that holds what `check` compares with, fresh."""
+    for path, text in compiled.items():
+        contracts.file_replace(tmp_path / path, text)
+    monkeypatch.setattr(contracts, "OUTPUT", tmp_path)
+    return tmp_path
+
+
+def artefacts(compiled: dict[str, str]) -> dict[str, dict[str, Any]]:
+    return {name: json.loads(compiled[f"abi/{name}.json"]) for name in contracts.CONTRACTS}
+
+
+def test_generated_files_committed_equal_what_the_sources_compile_to(compiled: dict[str, str]) -> None:
+    for path, text in compiled.items():
+        assert (contracts.OUTPUT / path).read_text(encoding="utf-8") == text, path
+
+
+def test_generated_files_are_the_artefacts_and_the_compilers_input(compiled: dict[str, str]) -> None:
+    assert set(compiled) == {*(f"abi/{name}.json" for name in contracts.CONTRACTS), contracts.COMPILER_INPUT}
 
 
 def test_artefacts_carry_what_a_deployer_needs(compiled: dict[str, str]) -> None:
-    for name, text in compiled.items():
-        artefact = json.loads(text)
+    for name, artefact in artefacts(compiled).items():
         assert list(artefact) == ["contractName", "abi", "bytecode", "deployedBytecode"]
         assert artefact["contractName"] == name
         # EIP-170 and EIP-3860: what a chain accepts; and no placeholder of an unlinked library.
@@ -31,24 +48,56 @@ def test_artefacts_carry_what_a_deployer_needs(compiled: dict[str, str]) -> None
         assert len(bytes.fromhex(artefact["bytecode"][2:])) <= 49_152
 
 
-def test_check_with_a_changed_artefact_names_it_and_the_command(
-    compiled: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_compiler_input_committed_is_all_that_a_compiler_needs_for_the_committed_bytecode(
+    compiled: dict[str, str],
 ) -> None:
-    for name, text in compiled.items():
-        (tmp_path / f"{name}.json").write_text(text)
-    stale = tmp_path / "LicenceMarket.json"
-    stale.write_text(stale.read_text().replace("0x60", "0x61", 1))
-    monkeypatch.setattr(contracts, "ARTEFACTS", tmp_path)
-    with pytest.raises(
-        contracts.ToolError, match=r"Stale: chain/contracts/abi/LicenceMarket\.json\..*contracts\.py build"
-    ):
+    """What an explorer does when it verifies: the file, a compiler, nothing else."""
+    committed = (contracts.OUTPUT / contracts.COMPILER_INPUT).read_text(encoding="utf-8")
+    answer = contracts.solc_run(json.loads(committed))
+    for name, artefact in artefacts(compiled).items():
+        output = answer["contracts"][f"src/{name}.sol"][name]
+        assert "0x" + output["evm"]["bytecode"]["object"] == artefact["bytecode"]
+
+
+def test_compiler_input_names_no_path_of_this_machine(compiled: dict[str, str]) -> None:
+    assert str(contracts.REPOSITORY) not in compiled[contracts.COMPILER_INPUT]
+    for source in json.loads(compiled[contracts.COMPILER_INPUT])["sources"]:
+        assert not Path(source).is_absolute()
+
+
+def test_contract_compiled_alone_has_the_same_bytecode(compiled: dict[str, str]) -> None:
+    alone = contracts.artefacts_compile(["ModelRegistry"])
+    assert alone == {"abi/ModelRegistry.json": compiled["abi/ModelRegistry.json"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after"),
+    [("abi/LicenceMarket.json", "0x60", "0x61"), (contracts.COMPILER_INPUT, '"runs": 1', '"runs": 2')],
+)
+def test_check_with_a_changed_file_names_it_and_the_command(
+    generated: Path, path: str, before: str, after: str
+) -> None:
+    stale = generated / path
+    text = stale.read_text(encoding="utf-8")
+    assert before in text
+    stale.write_text(text.replace(before, after, 1), encoding="utf-8")
+    with pytest.raises(contracts.ToolError, match=rf"Stale: chain/contracts/{path}\..*contracts\.py build"):
         contracts.command_check()
 
 
-def test_check_with_a_missing_artefact_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contracts, "ARTEFACTS", tmp_path)
-    with pytest.raises(contracts.ToolError, match=r"ModelRegistry\.json.*LicenceMarket\.json.*TestUSD\.json"):
+def test_check_with_missing_files_names_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contracts, "OUTPUT", tmp_path)
+    with pytest.raises(contracts.ToolError) as refusal:
         contracts.command_check()
+    for name in [*contracts.CONTRACTS, "standard-json-input"]:
+        assert f"{name}.json" in str(refusal.value)
+
+
+def test_build_of_one_contract_writes_that_alone(generated: Path, compiled: dict[str, str]) -> None:
+    for path in compiled:
+        (generated / path).unlink()
+    assert contracts.command_build(["TestUSD"]) == 0
+    assert [path.name for path in generated.rglob("*.json")] == ["TestUSD.json"]
 
 
 def test_compile_with_a_broken_source_shows_the_compilers_message(
@@ -71,12 +120,16 @@ def test_compile_with_a_missing_library_says_what_to_run(tmp_path: Path, monkeyp
         contracts.artefacts_compile()
 
 
-def test_command_with_an_unknown_argument_exits_with_usage() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["build", "--fast"], "unknown arguments: --fast"), (["build", "Nothing"], "the contracts are ModelRegistry")],
+)
+def test_command_with_an_unknown_argument_exits_with_usage(arguments: list[str], said: str) -> None:
     run = subprocess.run(
-        [sys.executable, str(contracts.REPOSITORY / "tools" / "contracts.py"), "build", "--fast"],
+        [sys.executable, str(contracts.REPOSITORY / "tools" / "contracts.py"), *arguments],
         capture_output=True,
         text=True,
         check=False,
     )
     assert run.returncode == 2
-    assert "unknown arguments: --fast" in run.stderr
+    assert said in run.stderr
