@@ -3,12 +3,14 @@ pragma solidity 0.8.37;
 
 import {ModelRegistry} from "../../src/ModelRegistry.sol";
 import {NoValueERC721} from "../../src/NoValueERC721.sol";
-import {IModelRegistry} from "../../src/interfaces/IModelRegistry.sol";
+import {IModelRegistry, Share} from "../../src/interfaces/IModelRegistry.sol";
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ERC721} from "solady/tokens/ERC721.sol";
 import {TestBase} from "../helpers/TestBase.sol";
 
 contract ModelRegistryTest is TestBase {
     ModelRegistry internal registry;
+    Share[] internal none;
     address internal publisher = actor("publisher");
     address internal outsider = actor("outsider");
     bytes32 internal constant FIRST = keccak256("first");
@@ -19,8 +21,12 @@ contract ModelRegistryTest is TestBase {
     }
 
     function publish() internal returns (uint256 modelId) {
-        vm.prank(publisher);
-        return registry.publish(FIRST);
+        return publishAs(publisher, FIRST);
+    }
+
+    function publishAs(address owner, bytes32 digest) internal returns (uint256 modelId) {
+        vm.prank(owner);
+        return registry.publish(digest, none, 0);
     }
 
     function test_Publish_MintsTheModelToTheCaller() public {
@@ -45,8 +51,7 @@ contract ModelRegistryTest is TestBase {
 
     function test_Publish_TakesADigestThatIsPublishedAlready() public {
         publish();
-        vm.prank(outsider);
-        uint256 copy = registry.publish(FIRST);
+        uint256 copy = publishAs(outsider, FIRST);
 
         vm.assertEq(copy, 2, "id");
         vm.assertEq(registry.ownerOf(1), publisher, "the first stays with its publisher");
@@ -54,7 +59,7 @@ contract ModelRegistryTest is TestBase {
 
     function test_Publish_RevertsWhenTheDigestIsZero() public {
         vm.expectRevert(IModelRegistry.DigestZero.selector);
-        registry.publish(0);
+        registry.publish(0, none, 0);
     }
 
     function test_Release_AppendsAndAnnounces() public {
@@ -118,6 +123,30 @@ contract ModelRegistryTest is TestBase {
         registry.release(1, SECOND);
     }
 
+    function test_Release_RevertsWhenItsNumberDoesNotFit() public {
+        publish();
+        // The slot of token 1 in Solady's layout; the number is the 32 bits above the owner.
+        bytes32 slot = bytes32(uint256(keccak256(abi.encodePacked(bytes28(0), bytes4(0x7d882553)))) + 2);
+        uint256 packed = uint256(vm.load(address(registry), slot));
+        vm.assertEq(address(uint160(packed)), publisher, "the owner is in this slot");
+        packed |= uint256(type(uint32).max - 1) << 160;
+        vm.store(address(registry), slot, bytes32(packed & ~uint256(1 << 160)));
+        vm.startPrank(publisher);
+        registry.release(1, SECOND);
+        vm.assertEq(registry.releaseCount(1), type(uint32).max, "the last number");
+
+        vm.expectRevert(abi.encodeWithSignature("Panic(uint256)", 0x11));
+        registry.release(1, FIRST);
+    }
+
+    function test_Publish_RevertsWhenTheIdDoesNotFit() public {
+        vm.store(address(registry), bytes32(0), bytes32(uint256(type(uint32).max) - 1));
+        vm.assertEq(publish(), type(uint32).max, "the last id");
+
+        vm.expectRevert(abi.encodeWithSelector(SafeCast.SafeCastOverflowedUintDowncast.selector, 32, 1 << 32));
+        publish();
+    }
+
     function test_LatestDigest_RevertsWhenTheModelIsUnknown() public {
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelUnknown.selector, 1));
         registry.latestDigest(1);
@@ -133,6 +162,26 @@ contract ModelRegistryTest is TestBase {
         registry.tokenURI(1);
     }
 
+    function test_DerivativeBps_RevertsWhenTheModelIsUnknown() public {
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelUnknown.selector, 1));
+        registry.derivativeBps(1);
+    }
+
+    function test_Ancestors_RevertsWhenTheModelIsUnknown() public {
+        vm.expectRevert(abi.encodeWithSelector(IModelRegistry.ModelUnknown.selector, 1));
+        registry.ancestors(1);
+    }
+
+    function test_ContractURI_IsADataUriOfJson() public view {
+        vm.assertEq(
+            registry.contractURI(),
+            "data:application/json;base64,eyJuYW1lIjoiV2VpZ2hob3VzZSBtb2RlbHMiLCJzeW1ib2wiOiJNT0RFTCIsImRlc2NyaXB0aW9uIjoi"
+            "RWFjaCB0b2tlbiBpcyBhbiBBSSBtb2RlbC4gSXRzIG93bmVyIHB1Ymxpc2hlcyB0aGUgcmVsZWFzZXMgYW5kIG93bnMgdGhlIGluY29t"
+            "ZS4ifQ==",
+            "uri"
+        );
+    }
+
     function test_TokenURI_SpellsTheRootCidOfTheNewestRelease() public {
         publish();
         // Digest and CID of a UnixFS tree on which two independent implementations agree.
@@ -146,9 +195,8 @@ contract ModelRegistryTest is TestBase {
     }
 
     function test_TokenURI_SpellsTheExtremesOfADigest() public {
-        vm.startPrank(publisher);
-        registry.publish(bytes32(uint256(1)));
-        registry.publish(bytes32(type(uint256).max));
+        publishAs(publisher, bytes32(uint256(1)));
+        publishAs(publisher, bytes32(type(uint256).max));
         vm.assertEq(
             registry.tokenURI(1),
             "ipfs://bafybeiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaae/manifest.json",
@@ -194,8 +242,7 @@ contract ModelRegistryTest is TestBase {
         vm.assume(digest != 0);
         for (uint256 i = 0; i < owners.length; ++i) {
             vm.assume(owners[i] != address(0) && owners[i] != address(vm));
-            vm.prank(owners[i]);
-            vm.assertEq(registry.publish(digest), i + 1, "id");
+            vm.assertEq(publishAs(owners[i], digest), i + 1, "id");
         }
         for (uint256 i = 0; i < owners.length; ++i) {
             vm.assertEq(registry.ownerOf(i + 1), owners[i], "owner");

@@ -13,6 +13,22 @@ contract TestUSDTest is TestBase {
         vm.assertEq(usd.decimals(), 6, "decimals");
     }
 
+    /// What wallets show, and what they sign under.
+    function test_Constructor_NamesTheTokenAndItsDomain() public {
+        TestUSD usd = new TestUSD();
+        vm.assertEq(usd.name(), "Test US dollar", "name");
+        vm.assertEq(usd.symbol(), "TestUSD", "symbol");
+        (, string memory name, string memory version, uint256 chainId, address verifier,,) = usd.eip712Domain();
+        vm.assertEq(name, usd.name(), "the domain's name");
+        vm.assertEq(version, usd.version(), "the domain's version");
+        vm.assertEq(chainId, block.chainid, "the domain's chain");
+        vm.assertEq(verifier, address(usd), "the domain's contract");
+        bytes32 kind = keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+        bytes32 separator =
+            keccak256(abi.encode(kind, keccak256("Test US dollar"), keccak256("1"), block.chainid, address(usd)));
+        vm.assertEq(usd.DOMAIN_SEPARATOR(), separator, "separator");
+    }
+
     function test_Constructor_TakesBothDevelopmentChains() public {
         vm.chainId(31337);
         new TestUSD();
@@ -20,7 +36,7 @@ contract TestUSDTest is TestBase {
         new TestUSD();
     }
 
-    function testFuzz_Constructor_RevertsElsewhere(uint64 chainId) public {
+    function testFuzz_Constructor_RevertsWhenTheChainIsAnother(uint64 chainId) public {
         vm.assume(chainId != 31337 && chainId != 1337 && chainId != 0);
         vm.chainId(chainId);
         vm.expectRevert(abi.encodeWithSelector(TestUSD.NotDevelopmentChain.selector, chainId));
