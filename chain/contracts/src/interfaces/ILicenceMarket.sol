@@ -211,7 +211,7 @@ interface ILicenceMarket {
     /// @notice `amount` of the plan's income was credited: fee, service share, ancestors, and the rest to the model.
     /// @param treasury Is credited with `fee`.
     /// @param payee The operator's payee, credited with `service`; address 0 without an operator.
-    /// @param publisher What the plan's own model is credited with. Ancestors follow as `AncestorCredited`.
+    /// @param publisher What the plan's own model is credited with. Its ancestors' parts come before, as `AncestorCredited`.
     event IncomeSplit(
         uint256 indexed planId,
         address indexed token,
