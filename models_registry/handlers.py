@@ -9,3 +9,5 @@ def register_all() -> None:
     register("ModelRegistry", "ModelPublished")(services.model_published)
     register("ModelRegistry", "ReleasePublished")(services.release_published)
     register("ModelRegistry", "Transfer")(services.model_transferred)
+    register("ModelRegistry", "LineageStored")(services.lineage_stored)
+    register("ModelRegistry", "DerivativeBpsSet")(services.derivative_bps_set)

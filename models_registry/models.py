@@ -165,3 +165,41 @@ class PublishedRelease(models.Model):
 
     def __str__(self) -> str:
         return f"release {self.number} of model {self.model_id}"
+
+
+class LineageKind(models.TextChoices):
+    PARENT = "parent", "parent"
+    ANCESTOR = "ancestor", "ancestor"
+
+
+class LineageShare(models.Model):
+    """A model that another one was made from, as `LineageStored` said when it was published.
+
+    `kind` is `parent` for what the publisher declared, `ancestor` for what the income of `model_id` pays, in the order
+    of `place`. A parent with a share of 0 is a parent alone; a parent with a share is an ancestor too. `bps` is of what
+    is left of the income after fee and service.
+    """
+
+    model_id = Uint256Field(db_index=True)
+    related_id = Uint256Field(db_index=True)
+    kind = models.CharField(max_length=8, choices=LineageKind)
+    place = models.PositiveSmallIntegerField()
+    bps = models.PositiveSmallIntegerField()
+    event = models.ForeignKey(ChainEvent, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["event", "kind", "place"], name="registry_lineage_place")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.related_id} of model {self.model_id}"
+
+
+class DerivativeShare(models.Model):
+    """What models that name this one as a parent owe it from here on. The newest row counts; without one it is 0."""
+
+    model_id = Uint256Field(db_index=True)
+    bps = models.PositiveSmallIntegerField()
+    event = models.OneToOneField(ChainEvent, on_delete=models.CASCADE, related_name="+")
+
+    def __str__(self) -> str:
+        return f"{self.bps} bps for model {self.model_id}"

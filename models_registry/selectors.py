@@ -15,9 +15,19 @@ from models_registry.errors import (
     ReleaseNotFoundError,
     UploadNotFoundError,
 )
-from models_registry.models import Model, ModelOwner, PublishedRelease, Release, Upload
+from models_registry.models import (
+    DerivativeShare,
+    LineageKind,
+    LineageShare,
+    Model,
+    ModelOwner,
+    PublishedRelease,
+    Release,
+    Upload,
+)
 
 PAGE_LIMIT = 100
+CHILDREN_SHOWN = 20
 # Up to a MiB each, written by the publisher: a list of releases never loads them.
 _LARGE = ("card", "manifest", "fingerprint")
 
@@ -67,6 +77,43 @@ class ModelPage:
     next_cursor: str
 
 
+@dataclass(frozen=True, slots=True)
+class AncestorShare:
+    """A model and what it gets of another one's income, in basis points of what fee and service leave."""
+
+    model_id: int
+    bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedModel:
+    """A parent, an ancestor or a child, with the share that flows between the two."""
+
+    model_id: int
+    name: str
+    bps: int
+
+    @property
+    def share_text(self) -> str:
+        return f"{self.bps / 100:g} %"
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a model comes from, by the chain. Undeclared parents cannot be seen there.
+
+    `ancestors` are paid by the model's income, in this order; `children` are the newest of `child_count` models that
+    named it as a parent; `derivative_bps` is what a child that is published now owes it.
+    """
+
+    model_id: int
+    parents: list[RelatedModel]
+    ancestors: list[RelatedModel]
+    children: list[RelatedModel]
+    child_count: int
+    derivative_bps: int
+
+
 def model_list(
     *,
     query: str = "",
@@ -107,6 +154,13 @@ def model_owner(model_id: int) -> str:
     if row is None:
         raise ModelNotFoundError(f"There is no model {model_id} on this chain.", model_id=str(model_id))
     return row.owner
+
+
+def model_owners(model_ids: Iterable[int]) -> dict[int, str]:
+    """Who owns each model's token by the indexed chain; unknown models are left out."""
+    newer = ModelOwner.objects.filter(model_id=OuterRef("model_id"), event__gt=OuterRef("event"))
+    rows = ModelOwner.objects.filter(~Exists(newer), model_id__in=set(model_ids))
+    return dict(rows.values_list("model_id", "owner"))
 
 
 def model_ids_owned_by(address: str) -> list[int]:
@@ -186,6 +240,41 @@ def release_list_for_publisher(publisher: str) -> list[Release]:
     """The releases that were uploaded here by the address, newest first."""
     rows = Release.objects.filter(publisher=publisher).defer(*_LARGE)
     return list(rows.order_by("-created_at")[:PAGE_LIMIT])
+
+
+def lineage_get(model_id: int, *, children: int = CHILDREN_SHOWN) -> Lineage:
+    """What the model was made from, whom its income pays, and what was made from it. Raises ModelNotFoundError."""
+    model_owner(model_id)
+    declared: dict[str, list[LineageShare]] = {kind: [] for kind in LineageKind}
+    for row in LineageShare.objects.filter(model_id=model_id).order_by("event", "place"):
+        declared[row.kind].append(row)
+    made = LineageShare.objects.filter(related_id=model_id, kind=LineageKind.PARENT).order_by("-event")
+    newest, count = list(made[:children]), made.count()
+    names = model_get_many(
+        [row.related_id for rows in declared.values() for row in rows] + [row.model_id for row in newest]
+    )
+    asked = DerivativeShare.objects.filter(model_id=model_id).order_by("-event").first()
+
+    def related(other_id: int, bps: int) -> RelatedModel:
+        return RelatedModel(other_id, names[other_id].name if other_id in names else f"Model {other_id}", bps)
+
+    return Lineage(
+        model_id=model_id,
+        parents=[related(row.related_id, row.bps) for row in declared[LineageKind.PARENT]],
+        ancestors=[related(row.related_id, row.bps) for row in declared[LineageKind.ANCESTOR]],
+        children=[related(row.model_id, row.bps) for row in newest],
+        child_count=count,
+        derivative_bps=asked.bps if asked else 0,
+    )
+
+
+def ancestors_of(model_ids: Iterable[int]) -> dict[int, list[AncestorShare]]:
+    """Whom the income of each model pays, in the order in which shares are taken. Models without are left out."""
+    found: dict[int, list[AncestorShare]] = {}
+    rows = LineageShare.objects.filter(model_id__in=set(model_ids), kind=LineageKind.ANCESTOR)
+    for row in rows.order_by("event", "place"):
+        found.setdefault(row.model_id, []).append(AncestorShare(row.related_id, row.bps))
+    return found
 
 
 def task_counts() -> dict[str, int]:

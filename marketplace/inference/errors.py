@@ -81,9 +81,3 @@ class JobNotReservedError(WeighhouseError):
     """The ledger has no open reservation for a job that is about to be counted."""
 
     code = "job.not_reserved"
-
-
-class CallsExhaustedError(WeighhouseError):
-    """Every call of the licence is used or reserved by a job that has not ended."""
-
-    code = "licence.calls_exhausted"

@@ -3,15 +3,28 @@
 Each function runs inside the transaction that moves the job, so that the two cannot disagree.
 """
 
-from django.db.models import F, QuerySet, Value
+from dataclasses import dataclass
+
+from django.db.models import F, Q, QuerySet, Value
 from django.utils import timezone
 
 from marketplace.inference.errors import JobNotReservedError
 from marketplace.inference.models import CallEntry, CallState, Job, LicenceUse
 
 
-def call_room(*, licence_id: int, purchase: str, limit: int, most_open: int | None = None) -> bool:
-    """Reserve one call of a licence that has `limit` of them (0: unmetered). False where none is left.
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What the chain says: calls bought over the licence's life (0: unmetered), and used by the operator's reports."""
+
+    bought: int
+    used: int = 0
+
+
+def call_room(*, licence_id: int, purchase: str, calls: Calls, most_open: int | None = None) -> bool:
+    """Reserve one call of a licence. False where none is left.
+
+    What is used is the larger of the chain's count and the ledger's: the ledger runs ahead of the reports, and a ledger
+    that was lost, or another site that served the licence, makes the chain know more.
 
     `purchase` is the transaction that bought it: another licence that was given the same id has calls of its own.
 
@@ -22,15 +35,17 @@ def call_room(*, licence_id: int, purchase: str, limit: int, most_open: int | No
     row = LicenceUse.objects.filter(licence_id=licence_id, purchase=purchase)
     if most_open is not None:
         row = row.filter(reserved__lt=most_open)
-    if limit:
-        row = row.filter(used__lt=Value(limit) - F("reserved"))
+    if calls.bought:
+        row = row.filter(_has_room(calls))
     return row.update(reserved=F("reserved") + 1) == 1
 
 
-def call_is_left(*, licence_id: int, purchase: str, limit: int) -> bool:
+def call_is_left(*, licence_id: int, purchase: str, calls: Calls) -> bool:
     """Whether the licence has a call that is neither used nor reserved, however many jobs are open."""
+    if not calls.bought:
+        return True
     row = LicenceUse.objects.filter(licence_id=licence_id, purchase=purchase)
-    return not limit or not row.filter(used__gte=Value(limit) - F("reserved")).exists()
+    return row.filter(_has_room(calls)).exists() or (not row.exists() and calls.used < calls.bought)
 
 
 def call_enter(*, job: Job, purchase: str, limit: int) -> CallEntry:
@@ -49,6 +64,10 @@ def call_release(*, job: Job) -> None:
     """Give the job's call back. Doing it again, or without a reservation, changes nothing."""
     if _close(job, CallState.RELEASED):
         _use_of(job).update(reserved=F("reserved") - 1)
+
+
+def _has_room(calls: Calls) -> Q:
+    return Q(used__lt=Value(calls.bought) - F("reserved")) & Q(reserved__lt=calls.bought - calls.used)
 
 
 def _use_of(job: Job) -> QuerySet[LicenceUse]:

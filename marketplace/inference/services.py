@@ -23,7 +23,6 @@ from marketplace.accounts.models import Account
 from marketplace.celery import app as celery_app
 from marketplace.inference import ledger
 from marketplace.inference.errors import (
-    CallsExhaustedError,
     IdempotencyConflictError,
     IdempotencyKeyInvalidError,
     JobCancelledError,
@@ -38,6 +37,7 @@ from marketplace.inference.errors import (
 from marketplace.inference.models import OPEN_STATES, Job, JobPayload, JobState
 from marketplace.inference.payloads import payload_encrypt, request_mac
 from marketplace.inference.selectors import job_get
+from marketplace.licences.errors import CallsExhaustedError
 from marketplace.licences.services import licence_purchases, licences_usable
 from models_registry import selectors as registry
 from models_registry.models import Release
@@ -367,10 +367,14 @@ def _call_reserve(usable: list[LicenceState], purchases: dict[int, str]) -> Lice
     most = settings.JOB_MAX_OPEN_PER_LICENCE
     for licence in usable:
         number, purchase = licence.licence_id, purchases[licence.licence_id]
-        if ledger.call_room(licence_id=number, purchase=purchase, limit=licence.calls, most_open=most):
+        calls = ledger.Calls(licence.calls, licence.used)
+        if ledger.call_room(licence_id=number, purchase=purchase, calls=calls, most_open=most):
             return licence
-    names = [(licence.licence_id, purchases[licence.licence_id], licence.calls) for licence in usable]
-    if any(ledger.call_is_left(licence_id=number, purchase=key, limit=calls) for number, key, calls in names):
+    named = [(licence.licence_id, purchases[licence.licence_id], licence) for licence in usable]
+    if any(
+        ledger.call_is_left(licence_id=number, purchase=key, calls=ledger.Calls(licence.calls, licence.used))
+        for number, key, licence in named
+    ):
         raise JobTooManyOpenError(
             f"This licence has {most} jobs that have not ended, the most at once. Wait for one, then try again.",
             limit=most,

@@ -21,6 +21,31 @@ class LicenceNoneError(WeighhouseError):
     code = "licence.none"
 
 
+class LicenceNotFoundError(WeighhouseError):
+    """The index holds no such licence."""
+
+    code = "licence.not_found"
+
+
+class LicenceCancelledError(WeighhouseError):
+    """Its holder has ended the licence."""
+
+    code = "licence.cancelled"
+
+
+class LicenceSuspendedError(WeighhouseError):
+    """The licence's model is suspended: its clock stands, and nothing of the licence's time is lost."""
+
+    code = "licence.suspended"
+    retryable = True
+
+
+class CallsExhaustedError(WeighhouseError):
+    """Every call of the licence is used or reserved by a job that has not ended."""
+
+    code = "licence.calls_exhausted"
+
+
 class LicenceExpiredError(WeighhouseError):
     """The licence was valid once."""
 
@@ -50,3 +75,27 @@ class LicencePurchaseUnknownError(WeighhouseError):
 
     code = "licence.purchase_unknown"
     retryable = True
+
+
+class OperatorNotFoundError(WeighhouseError):
+    """The index holds no such operator."""
+
+    code = "operator.not_found"
+
+
+class BalanceTooLowError(WeighhouseError):
+    """The account that pays holds less than the price."""
+
+    code = "payment.balance_too_low"
+
+
+class AllowanceTooLowError(WeighhouseError):
+    """The market may not take as much from the account that pays as it costs."""
+
+    code = "payment.allowance_too_low"
+
+
+class NothingToDoError(WeighhouseError):
+    """The transaction would be mined and change nothing."""
+
+    code = "transaction.nothing_to_do"

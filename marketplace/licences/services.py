@@ -6,11 +6,14 @@ from chain import selectors as chain
 from chain.selectors import LicenceState
 from marketplace.licences import selectors
 from marketplace.licences.errors import (
+    CallsExhaustedError,
+    LicenceCancelledError,
     LicenceExpiredError,
     LicenceForeignError,
     LicenceNoneError,
     LicenceNoRunRightError,
     LicencePurchaseUnknownError,
+    LicenceSuspendedError,
     LicenceWrongModelError,
 )
 from marketplace.licences.models import Licence, Right
@@ -28,10 +31,10 @@ def licences_usable(*, holder: str, model_id: int, licence_id: int | None = None
     """Licences under which `holder` may run `model_id`, by one `eth_call`, the best first; never an empty list.
 
     With `licence_id` only that one counts. Without, the index proposes and the chain decides: unmetered before metered,
-    then what ends soonest. Calls left are not looked at: the ledger of calls is not on chain.
+    then what ends soonest. Of calls, only those reported on chain count here: the ledger of calls knows the others.
 
-    Raises `licence.none`, `licence.expired`, `licence.foreign`, `licence.wrong_model`, `licence.no_run_right`, and what
-    `chain.selectors.licence_states` raises.
+    Raises `licence.none`, `licence.expired`, `licence.cancelled`, `licence.suspended`, `licence.calls_exhausted`,
+    `licence.foreign`, `licence.wrong_model`, `licence.no_run_right`, and what `chain.selectors.licence_states` raises.
     """
     if licence_id is not None:
         state = chain.licence_states([licence_id])[licence_id]
@@ -90,17 +93,39 @@ def licence_refusal(state: LicenceState, *, holder: str, model_id: int) -> Weigh
             f"Licence {state.licence_id} is for model {state.model_id}, not for model {model_id}.", **name
         )
     if not state.is_valid:
-        return LicenceExpiredError(
-            f"Licence {state.licence_id} has expired. Buy a new one on the model's page.",
-            expired_at=state.expires_at,
-            **name,
-        )
+        return _invalid(state)
     if not state.flags & Right.RUN:
         return LicenceNoRunRightError(
             f"Licence {state.licence_id} does not include the right to run the model here. Choose a plan with RUN.",
             **name,
         )
     return None
+
+
+def _invalid(state: LicenceState) -> WeighhouseError:
+    """Which of the market's conditions an existing licence does not meet. What may pass is named last."""
+    name = {"licence": str(state.licence_id)}
+    if state.settle_at:
+        return LicenceCancelledError(
+            f"Licence {state.licence_id} was cancelled by its holder. Buy a new one on the model's page.", **name
+        )
+    if state.calls and state.used >= state.calls:
+        return CallsExhaustedError(
+            f"All {state.calls} calls of licence {state.licence_id} are used. Renew it where its plan allows, or buy a new "
+            "one.",
+            licences=[str(state.licence_id)],
+        )
+    if state.is_suspended:
+        return LicenceSuspendedError(
+            f"Model {state.model_id} is suspended, so that licence {state.licence_id} cannot be used now. Its time stands "
+            "still meanwhile. Its holder may cancel it all the same.",
+            **name,
+        )
+    return LicenceExpiredError(
+        f"Licence {state.licence_id} has expired. Renew it where its plan allows, or buy a new one on the model's page.",
+        expired_at=state.expires_at,
+        **name,
+    )
 
 
 def _none(model_id: int) -> LicenceNoneError:

@@ -18,6 +18,15 @@ class OrderKind(models.TextChoices):
     ADD_PLAN = "add_plan", "new plan"
     RETIRE_PLAN = "retire_plan", "retirement of a plan"
     WITHDRAW = "withdraw", "withdrawal of income"
+    RENEW = "renew", "renewal of a licence"
+    CANCEL = "cancel", "cancellation of a licence"
+    SETTLE = "settle", "refund of a licence"
+    DELIVER = "deliver", "delivery of a key"
+    COLLECT = "collect", "collection of income"
+    SPLIT = "split", "split of income"
+    WITHDRAW_ACCOUNT = "withdraw_account", "withdrawal of shares"
+    REGISTER_OPERATOR = "register_operator", "registration of an operator"
+    SET_OPERATOR = "set_operator", "change of an operator"
 
 
 class OrderState(models.TextChoices):
@@ -36,9 +45,10 @@ class Order(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="orders")
-    kind = models.CharField(max_length=16, choices=OrderKind)
+    kind = models.CharField(max_length=24, choices=OrderKind)
     tx_hash = models.CharField(max_length=66, db_index=True)
     plan_id = Uint256Field(null=True)
+    licence_id = Uint256Field(null=True)
     event = models.ForeignKey(ChainEvent, on_delete=models.SET_NULL, null=True, related_name="+")
     # sent, reverted or unknown: what the node last said about the transaction itself.
     followed_state = models.CharField(max_length=16, choices=OrderState, default=OrderState.SENT)

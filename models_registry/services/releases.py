@@ -70,7 +70,7 @@ def release_transaction(release: Release, *, model_id: int | None = None) -> Tra
     """The transaction that puts a ready release on chain: `release` of a model where one is given, else `publish`."""
     digest = digest_parse(release.digest)
     if model_id is None:
-        return call_data("ModelRegistry", "publish", [digest])
+        return call_data("ModelRegistry", "publish", [digest, [], 0])
     return call_data("ModelRegistry", "release", [model_id, digest])
 
 

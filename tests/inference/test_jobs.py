@@ -12,7 +12,6 @@ from chain import selectors as chain
 from chain.gateway.errors import NodeUnavailable
 from marketplace.inference import execution, payloads, selectors, services
 from marketplace.inference.errors import (
-    CallsExhaustedError,
     IdempotencyConflictError,
     IdempotencyKeyInvalidError,
     JobCancelLimitError,

@@ -7,7 +7,7 @@ from django.db import connection, transaction
 
 from chain.selectors import RECENT_BLOCKS
 from marketplace.inference import ledger, services
-from marketplace.inference.errors import CallsExhaustedError
+from marketplace.licences.errors import CallsExhaustedError
 from marketplace.inference.models import CallEntry, Job, LicenceUse
 from marketplace.inference.selectors import calls_used
 from marketplace.licences.errors import LicencePurchaseUnknownError
