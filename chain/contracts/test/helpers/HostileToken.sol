@@ -7,9 +7,11 @@ contract HostileToken {
         HONEST,
         RETURNS_FALSE,
         RETURNS_NOTHING,
+        RETURNS_GARBAGE,
         TAKES_FEE,
         PAYS_NOTHING,
         PAYS_MORE,
+        TAKES_BACK,
         REVERTS
     }
 
@@ -26,7 +28,7 @@ contract HostileToken {
         mode = mode_;
     }
 
-    /// Makes each transfer call `callee_` once, before any balance moves.
+    /// Makes the next transfer or permit call `callee_` once, before any balance moves.
     function setCallback(address callee_, bytes calldata data) external {
         callee = callee_;
         callback = data;
@@ -45,6 +47,37 @@ contract HostileToken {
         return _move(from, to, amount);
     }
 
+    function permit(address, address, uint256, uint256, uint8, bytes32, bytes32) external {
+        _callBack();
+        if (mode == Mode.REVERTS) revert Spiteful();
+    }
+
+    function receiveWithAuthorization(
+        address from,
+        address to,
+        uint256 value,
+        uint256,
+        uint256,
+        bytes32,
+        uint8,
+        bytes32,
+        bytes32
+    ) external {
+        _move(from, to, value);
+    }
+
+    function receiveWithAuthorization(
+        address from,
+        address to,
+        uint256 value,
+        uint256,
+        uint256,
+        bytes32,
+        bytes calldata
+    ) external {
+        _move(from, to, value);
+    }
+
     function _move(address from, address to, uint256 amount) private returns (bool) {
         _callBack();
         if (mode == Mode.REVERTS) revert Spiteful();
@@ -55,9 +88,16 @@ contract HostileToken {
         if (mode == Mode.PAYS_MORE) received = amount + 1;
         balanceOf[from] -= amount;
         balanceOf[to] += received;
+        if (mode == Mode.TAKES_BACK) balanceOf[to] -= received + 1;
         if (mode == Mode.RETURNS_NOTHING) {
             assembly {
                 return(0, 0)
+            }
+        }
+        if (mode == Mode.RETURNS_GARBAGE) {
+            assembly {
+                mstore(0, 2)
+                return(0, 32)
             }
         }
         return true;

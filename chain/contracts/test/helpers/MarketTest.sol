@@ -166,7 +166,7 @@ abstract contract MarketTest is TestBase {
     }
 
     function skip(uint256 time) internal {
-        vm.warp(block.timestamp + time);
+        vm.warp(blockTime() + time);
     }
 
     /// The coin that a purchase under this plan sends along.

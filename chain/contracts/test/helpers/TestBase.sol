@@ -14,6 +14,7 @@ interface Vm {
     function stopPrank() external;
     function deal(address account, uint256 balance) external;
     function warp(uint256 timestamp) external;
+    function getBlockTimestamp() external view returns (uint256);
     function chainId(uint256 id) external;
     function assume(bool condition) external pure;
     function addr(uint256 key) external pure returns (address);
@@ -83,6 +84,11 @@ abstract contract TestBase {
     function sign(string memory name, bytes32 digest) internal pure returns (bytes memory) {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf(name), digest);
         return abi.encodePacked(r, s, v);
+    }
+
+    /// The block time. `block.timestamp` does not change within a function for the compiler, which may read it once.
+    function blockTime() internal view returns (uint256) {
+        return vm.getBlockTimestamp();
     }
 
     /// Maps any `x` onto low..high, both included.
