@@ -6,9 +6,9 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {Address} from "@openzeppelin/contracts/utils/Address.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
-import {EIP712} from "solady/utils/EIP712.sol";
 import {ModelRegistry} from "./ModelRegistry.sol";
 import {NoValueERC721} from "./NoValueERC721.sol";
 import {IERC3009} from "./interfaces/IERC3009.sol";
@@ -31,7 +31,7 @@ import {Operators} from "./market/Operators.sol";
 
 /// @title LicenceMarket
 /// @notice See `ILicenceMarket`. The admin is `owner()`, which hands over in two steps.
-contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, ReentrancyGuardTransient {
+contract LicenceMarket is Operators, ModelClock, NoValueERC721, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
     /// @notice ERC-4906: what the licence allows changed.
@@ -58,9 +58,9 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
 
     /// @dev The 96 bits beside a licence's owner.
     struct Term {
-        uint32 expiry; // on the model clock; 0 is perpetual
-        uint32 used;
-        uint32 calls; // 31 bits; 0 is unmetered
+        uint256 expiry; // 32 bits, on the model clock; 0 is perpetual
+        uint256 used; // 32 bits
+        uint256 calls; // 31 bits; 0 is unmetered
         bool cancelled;
     }
 
@@ -101,6 +101,10 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
     uint8 private constant RETIRED = 128; // not one of the terms
 
     bytes32 private constant BUY_OPERATION = keccak256("Weighhouse.buy");
+    bytes32 private constant DOMAIN_TYPEHASH =
+        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+    bytes32 private constant DOMAIN_NAME = keccak256("Weighhouse");
+    bytes32 private constant DOMAIN_VERSION = keccak256("1");
     bytes32 private constant CANCEL_TYPEHASH = keccak256("Cancel(uint256 licenceId,address to,uint256 deadline)");
     bytes32 private constant DELIVER_TYPEHASH =
         keccak256("Deliver(uint256 licenceId,bytes32 recipientKey,uint256 deadline)");
@@ -123,7 +127,7 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
 
     // ------------------------------------------------------------------ plans
 
-    function addPlan(PlanTerms calldata terms) external returns (uint256 planId) {
+    function addPlan(PlanTerms memory terms) external returns (uint256 planId) {
         _requireModelOwner(terms.modelId);
         _requireToken(terms.token);
         _checkTerms(terms);
@@ -238,17 +242,17 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
         uint96 entry = _entry(planId, terms);
         if (terms.vesting != 0) {
             holding.amount = SafeCast.toUint96(uint256(holding.amount) - holding.taken + terms.price - entry);
-            (holding.taken, holding.start, holding.base) = (0, SafeCast.toUint32(clock), term.used);
+            (holding.taken, holding.start, holding.base) = (0, SafeCast.toUint32(clock), uint32(term.used));
             _holdings[licenceId] = holding;
         }
-        if (terms.calls > MAX_CALLS - term.calls) revert CallsTooMany(terms.calls, MAX_CALLS - term.calls);
         term.calls += terms.calls;
+        if (term.calls > MAX_CALLS) revert CallsTooMany(term.calls, MAX_CALLS);
         if (terms.period != 0) {
             term.expiry = SafeCast.toUint32((clock > term.expiry ? clock : term.expiry) + terms.period);
         }
         _setTerm(licenceId, term);
         emit LicenceRenewed(
-            licenceId, msg.sender, terms.price, entry, holding.amount, term.expiry, term.calls
+            licenceId, msg.sender, terms.price, entry, holding.amount, uint64(term.expiry), uint32(term.calls)
         );
         emit MetadataUpdate(licenceId);
 
@@ -261,9 +265,10 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
         returns (bytes32)
     {
         uint96 price = _plan(planId).price;
-        return keccak256(
-            abi.encode(BUY_OPERATION, block.chainid, address(this), planId, agreedHash, recipient, price, salt)
-        );
+        return
+            keccak256(
+                abi.encode(BUY_OPERATION, block.chainid, address(this), planId, agreedHash, recipient, price, salt)
+            );
     }
 
     // ------------------------------------------------------------------ leaving
@@ -416,6 +421,11 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
         }
     }
 
+    /// @notice The EIP-712 domain of the requests that holders sign: name "Weighhouse", version "1".
+    function DOMAIN_SEPARATOR() public view returns (bytes32) {
+        return keccak256(abi.encode(DOMAIN_TYPEHASH, DOMAIN_NAME, DOMAIN_VERSION, block.chainid, address(this)));
+    }
+
     function credit(uint256 modelId, address token) external view returns (uint256) {
         return _credits[modelId][token].amount;
     }
@@ -433,21 +443,17 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
     }
 
     function modelFingerprint(uint256 modelId, address[] calldata tokens) external view returns (bytes32 fingerprint) {
-        fingerprint = keccak256(
-            abi.encode(
-                modelId,
-                registry.latestDigest(modelId),
-                registry.releaseCount(modelId),
-                registry.derivativeBps(modelId),
-                _models[modelId]
-            )
-        );
+        fingerprint = keccak256(abi.encode(registry.getStateFingerprint(modelId), _models[modelId]));
         for (uint256 i = 0; i < tokens.length; ++i) {
             fingerprint = keccak256(abi.encode(fingerprint, tokens[i], _credits[modelId][tokens[i]]));
         }
     }
 
-    function royaltyInfo(uint256 licenceId, uint256 salePrice) external view returns (address receiver, uint256 amount) {
+    function royaltyInfo(uint256 licenceId, uint256 salePrice)
+        external
+        view
+        returns (address receiver, uint256 amount)
+    {
         return (registry.ownerOf(licenceId >> 64), salePrice / (Shares.WHOLE / ROYALTY_BPS));
     }
 
@@ -458,8 +464,7 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
     }
 
     function contractURI() external pure returns (string memory) {
-        return
-        'data:application/json;utf8,{"name":"Weighhouse licences","description":"Licences of AI models. What has not vested is the holder\'s, who may leave at any time."}';
+        return 'data:application/json,{"name":"Weighhouse licences"}';
     }
 
     function name() public pure override returns (string memory) {
@@ -681,14 +686,7 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
         uint256 own = _shareAncestors(planId, token, rest, restBefore);
         _credits[planId >> 32][token].amount += uint128(own);
         emit IncomeSplit(
-            planId,
-            token,
-            income.earned - income.split,
-            treasury,
-            uint128(fee),
-            payee,
-            uint128(service),
-            uint128(own)
+            planId, token, income.earned - income.split, treasury, uint128(fee), payee, uint128(service), uint128(own)
         );
     }
 
@@ -727,7 +725,7 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
 
     // ------------------------------------------------------------------ checks
 
-    function _checkTerms(PlanTerms calldata terms) private view {
+    function _checkTerms(PlanTerms memory terms) private view {
         uint8 flags = terms.flags;
         bool renews = terms.period != 0 || terms.calls != 0;
         if (
@@ -770,12 +768,8 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
         returns (bytes32 digest)
     {
         if (block.timestamp > deadline) revert DeadlinePassed(deadline);
-        digest = _hashTypedData(structHash);
+        digest = MessageHashUtils.toTypedDataHash(DOMAIN_SEPARATOR(), structHash);
         if (!SignatureChecker.isValidSignatureNowCalldata(signer, digest, signature)) revert SignatureInvalid(signer);
-    }
-
-    function _domainNameAndVersion() internal pure override returns (string memory, string memory) {
-        return ("Weighhouse", "1");
     }
 
     // ------------------------------------------------------------------ reading rows
@@ -813,7 +807,7 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
         return Term({
             expiry: uint32(packed),
             used: uint32(packed >> 32),
-            calls: uint32(packed >> 64) & MAX_CALLS,
+            calls: (packed >> 64) & MAX_CALLS,
             cancelled: packed >> 95 != 0
         });
     }
@@ -823,7 +817,7 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
     }
 
     function _pack(Term memory term) private pure returns (uint96) {
-        return (term.cancelled ? uint96(1) << 95 : 0) | uint96(term.calls) << 64 | uint96(term.used) << 32 | term.expiry;
+        return uint96((term.cancelled ? 1 << 95 : 0) | term.calls << 64 | term.used << 32 | term.expiry);
     }
 
     /// @dev What the clock of the model depends on, for a fingerprint.
@@ -843,7 +837,7 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, EIP712, Reentran
 
         (state.exists, state.owner) = (true, holder);
         (state.planId, state.modelId, state.flags) = (licenceId >> 32, licenceId >> 64, row.flags & ~RETIRED);
-        (state.used, state.calls, state.base) = (term.used, term.calls, holding.base);
+        (state.used, state.calls, state.base) = (uint32(term.used), uint32(term.calls), holding.base);
         (state.amount, state.taken) = (holding.amount, holding.taken);
         state.vested = _vested(licenceId, row, term, holding);
         state.suspended = suspendedAt != 0;

@@ -91,6 +91,10 @@ contract ModelRegistry is IModelRegistry, NoValueERC721 {
         return string.concat("ipfs://", Cid.dagPb(latestDigest(modelId)), "/manifest.json");
     }
 
+    function getStateFingerprint(uint256 modelId) external view returns (bytes32) {
+        return keccak256(abi.encode(modelId, latestDigest(modelId), _getExtraData(modelId)));
+    }
+
     function contractURI() external pure returns (string memory) {
         return string.concat(
             "data:application/json;base64,",
@@ -110,7 +114,8 @@ contract ModelRegistry is IModelRegistry, NoValueERC721 {
     }
 
     function supportsInterface(bytes4 interfaceId) public view override returns (bool) {
-        return interfaceId == 0x49064906 /* ERC-4906 */ || super.supportsInterface(interfaceId);
+        return interfaceId == 0x49064906 /* ERC-4906 */ || interfaceId == 0xf5112315 /* ERC-5646 */
+            || super.supportsInterface(interfaceId);
     }
 
     /// @dev Merges the parents and what they stored, in the order given: each parent, then its ancestors.

@@ -202,9 +202,7 @@ interface ILicenceMarket {
     /// @notice The holder asked for the release key, and everything held has vested.
     /// @param recipientKey The holder's X25519 public key.
     /// @param wrappedKeyHash keccak256 of the wrapped key that will be handed over.
-    event KeyDelivered(
-        uint256 indexed licenceId, address indexed holder, bytes32 recipientKey, bytes32 wrappedKeyHash
-    );
+    event KeyDelivered(uint256 indexed licenceId, address indexed holder, bytes32 recipientKey, bytes32 wrappedKeyHash);
 
     // ------------------------------------------------------------------ events: money
 
@@ -282,8 +280,8 @@ interface ILicenceMarket {
     error PeriodTooLong(uint32 period, uint32 longest);
     /// @notice A timed plan vests at once or over its period, a perpetual one at once or over 1 hour to 90 days.
     error VestingInvalid(uint32 vesting, uint32 period);
-    /// @notice A plan has at most `most` calls.
-    error CallsTooMany(uint32 calls, uint32 most);
+    /// @notice A plan, and a licence over its life, has at most `most` calls.
+    error CallsTooMany(uint256 calls, uint256 most);
     /// @notice The plan's fee must be the protocol's fee of the moment, so that nobody is surprised by a change.
     error FeeDiffers(uint16 actual, uint16 given);
     /// @notice A share is above its cap.

@@ -83,6 +83,10 @@ interface IModelRegistry {
     /// @notice The models that the income of `modelId` pays, in the order in which their shares are taken. At most 8.
     function ancestors(uint256 modelId) external view returns (Share[] memory);
 
+    /// @notice ERC-5646: changes with the model's releases and what it asks of its children, not with its owner. The
+    /// market's `modelFingerprint` covers this and the income.
+    function getStateFingerprint(uint256 modelId) external view returns (bytes32);
+
     /// @notice ERC-7572: what the collection is, as a data URI.
     function contractURI() external view returns (string memory);
 }
