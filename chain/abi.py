@@ -5,7 +5,7 @@ Decoded values are `int`, `bool`, `str`, checksummed addresses, `0x` hex for byt
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,7 +22,8 @@ from chain.errors import EncodingError, UnknownContract
 AbiItem: TypeAlias = dict[str, Any]
 
 ARTEFACTS_DIR = Path(__file__).resolve().parent / "contracts" / "abi"
-CONTRACTS = ("ModelRegistry", "LicenceMarket", "TestUSD")
+# In the order of their deployment.
+CONTRACTS = ("ModelRegistry", "LicenceMarket", "ReceiptAnchor", "TestUSD")
 # Their events are indexed. A payment token is somebody else's contract and its events prove nothing here.
 INDEXED_CONTRACTS = ("ModelRegistry", "LicenceMarket")
 
@@ -128,21 +129,19 @@ def event_decode(contract: str, topics: tuple[str, ...], data: str) -> tuple[str
     return event.name, {name: values[name] for name in event.order}
 
 
-def error_decode(data: bytes) -> tuple[str, dict[str, Any]]:
-    """Name and arguments of revert data; `("Unknown", {"data": ...})` where no contract of ours declares it."""
-    for item in _errors().get("0x" + data[:4].hex(), ()):
-        try:
-            values = values_decode(item["inputs"], data[4:])
-        except (DecodingError, ValueError, OverflowError):
-            continue
-        return item["name"], {
-            part["name"] or f"arg{n}": value for n, (part, value) in enumerate(zip(item["inputs"], values, strict=True))
-        }
-    return "Unknown", {"data": "0x" + data[:1024].hex()}
+def event_topic(contract: str, name: str) -> str:
+    """The first topic of an event's logs. Raises `EncodingError`."""
+    for topic, event in artefact(contract).events.items():
+        if event.name == name:
+            return topic
+    raise EncodingError(f"{contract} has no event {name!r}.", contract=contract, event=name)
 
 
 def arguments_encode(inputs: list[AbiItem], args: list[Any] | tuple[Any, ...]) -> bytes:
-    """ABI-encode `args`. Structs may be dicts by component name. Raises `EncodingError`."""
+    """ABI-encode `args`. A struct is a tuple, a dict by component name, or one of `chain.bindings.structs`.
+
+    Raises `EncodingError`.
+    """
     if len(args) != len(inputs):
         raise EncodingError(f"Expected {len(inputs)} arguments, got {len(args)}.")
     try:
@@ -169,10 +168,17 @@ def _to_abi(item: AbiItem, value: Any) -> Any:
         inner = {**item, "type": kind[: kind.rindex("[")]}
         return [_to_abi(inner, part) for part in value]
     if kind == "tuple":
-        parts = [value[part["name"]] for part in item["components"]] if isinstance(value, dict) else value
-        return tuple(_to_abi(part, inner) for part, inner in zip(item["components"], parts, strict=True))
+        return tuple(_to_abi(part, inner) for part, inner in zip(item["components"], _parts(item, value), strict=True))
     if kind.startswith("bytes") and isinstance(value, str):
         return bytes.fromhex(value.removeprefix("0x"))
+    return value
+
+
+def _parts(item: AbiItem, value: Any) -> Any:
+    if isinstance(value, dict):
+        return [value[part["name"]] for part in item["components"]]
+    if is_dataclass(value):
+        return [getattr(value, part.name) for part in fields(value)]
     return value
 
 
@@ -210,19 +216,6 @@ def _event_type(item: AbiItem) -> EventType:
         plain=tuple(part for part in inputs if not part["indexed"]),
         order=tuple(part["name"] for part in inputs),
     )
-
-
-@lru_cache
-def _errors() -> dict[str, list[AbiItem]]:
-    text, number = {"name": "message", "type": "string"}, {"name": "code", "type": "uint256"}
-    table: dict[str, list[AbiItem]] = {}
-    for item in ({"name": "Error", "inputs": [text]}, {"name": "Panic", "inputs": [number]}):
-        table.setdefault(selector(item), []).append(item)
-    for name in CONTRACTS:
-        if (ARTEFACTS_DIR / f"{name}.json").is_file():
-            for known, item in artefact(name).errors.items():
-                table.setdefault(known, []).append(item)
-    return table
 
 
 def _is_dynamic(item: AbiItem) -> bool:

@@ -1,7 +1,8 @@
 """Which contracts this site uses: one JSON file per chain id, written by `deploy_contracts` and read by everybody.
 
-`{"chain_id", "deployed_at_block", "contracts": {name: {"address", "code_hash", "creation_hash"}}}`. The hashes
-are keccak-256: `code_hash` of the runtime code on chain, `creation_hash` of the creation code that was deployed.
+`{"chain_id", "deployed_at_block", "contracts": {name: {"address", "code_hash", "creation_hash",
+"constructor_arguments"}}}`. The hashes are keccak-256: `code_hash` of the runtime code on chain, `creation_hash` of the
+creation code that was deployed, without its arguments, which an explorer asks for separately.
 """
 
 import json
@@ -22,6 +23,7 @@ class DeployedContract:
     address: str
     code_hash: str
     creation_hash: str = ""
+    constructor_arguments: str = "0x"
 
 
 @dataclass(frozen=True)

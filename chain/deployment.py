@@ -1,7 +1,7 @@
 """Putting the contracts on a chain, once, and checking that they are still what was put there."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -9,33 +9,33 @@ from eth_utils.crypto import keccak
 
 from chain import abi
 from chain.address_book import AddressBook, DeployedContract, book_read, book_write, journal_read, journal_write
-from chain.development import DEVELOPMENT_ACCOUNTS, development_require, is_development_key
+from chain.bindings import licence_market, receipt_anchor
+from chain.bindings.base import views_read
+from chain.bindings.structs import Roles
+from chain.development import development_require, is_development_address, is_development_key
 from chain.errors import AddressBookMissing, ContractsDiffer, TransactionFailed
 from chain.gateway.errors import NodeUnavailable
 from chain.gateway.protocol import ChainGateway
-from chain.transactions import TransactionRequest, receipt_wait, send, sign
+from chain.transactions import TransactionRequest, receipt_wait, sign
 
 Say = Callable[[str], None]
-
-# 1,000,000 TestUSD for each development account.
-DEMO_FUNDS = 10**6 * 10**6
 
 
 @dataclass(frozen=True)
 class Deployer:
-    """Where and by whom the contracts are deployed. `admin` owns the market's list of tokens."""
+    """Where and by whom the contracts are deployed. `roles` are those of the market from its first block on."""
 
     gateway: ChainGateway
     directory: Path
     key: str
-    admin: str
+    roles: Roles
     development: bool
     say: Say
 
     def contracts_deploy(self) -> AddressBook:
         """Deploy what is missing and write the address book; with everything in place, change nothing.
 
-        1. A book whose contracts are all on chain with the code that it names is kept.
+        1. A book whose contracts are all on chain with the code and the links that it names is kept.
         2. On a development chain, any difference (the node was reset, the contracts were rebuilt) means all anew.
            Elsewhere it is an error: money may lie in the old contracts.
         3. Each deployment is noted before it is sent, so that one that was interrupted is found again.
@@ -43,8 +43,7 @@ class Deployer:
 
         Raises `DevelopmentOnly`, `ContractsDiffer`, `TransactionFailed`, `TransactionTimeout` and the gateway's errors.
         """
-        if is_development_key(self.key):
-            development_require(self.gateway.chain_id, "A deployment with a published test key")
+        self._keys_check()
         try:
             book = book_read(self.directory, self.gateway.chain_id)
             contracts_check(self.gateway, book)
@@ -58,6 +57,14 @@ class Deployer:
                 raise
             self.say("The development chain does not have the contracts of the address book: deploying anew.")
         return self._all_deploy()
+
+    def _keys_check(self) -> None:
+        if is_development_key(self.key):
+            development_require(self.gateway.chain_id, "A deployment with a published test key")
+        for role in fields(self.roles):
+            if is_development_address(getattr(self.roles, role.name)):
+                what = f"The {role.name} that was named belongs to a published test key, which"
+                development_require(self.gateway.chain_id, what)
 
     def _is_current(self, book: AddressBook) -> bool:
         outdated = [name for name in self._names if not self._same_code(book, name)]
@@ -81,23 +88,30 @@ class Deployer:
         identity = genesis.hash if genesis else ""
         if journal.get("genesis") != identity:
             journal = {"genesis": identity, "from_block": self.gateway.heads().latest.number + 1, "contracts": {}}
-        addresses: dict[str, str] = {}
+        contracts: dict[str, DeployedContract] = {}
         for name in self._names:
-            addresses[name] = self._one_deploy(name, addresses, journal)
-        contracts = {
-            name: DeployedContract(address, _code_hash(self.gateway, address), abi.artefact(name).creation_hash)
-            for name, address in addresses.items()
-        }
+            arguments = self._arguments(name, contracts)
+            address = self._one_deploy(name, arguments, journal)
+            contracts[name] = DeployedContract(
+                address, _code_hash(self.gateway, address), abi.artefact(name).creation_hash, "0x" + arguments.hex()
+            )
         book = AddressBook(self.gateway.chain_id, journal["from_block"], contracts)
+        contracts_check(self.gateway, book)
         book_write(self.directory, book)
         journal_write(self.directory, self.gateway.chain_id, None)
         return book
 
-    def _one_deploy(self, name: str, addresses: dict[str, str], journal: dict[str, Any]) -> str:
-        artefact = abi.artefact(name)
-        known = {"registry": addresses.get("ModelRegistry"), "admin": self.admin}
-        args = [known[item["name"].rstrip("_")] for item in artefact.constructor]
-        data = artefact.bytecode + abi.arguments_encode(artefact.constructor, args).hex()
+    def _arguments(self, name: str, deployed: dict[str, DeployedContract]) -> bytes:
+        """The constructor's arguments, by the names of its parameters."""
+        known: dict[str, Any] = {"roles": self.roles}
+        for parameter, contract in (("registry", "ModelRegistry"), ("market", "LicenceMarket")):
+            if contract in deployed:
+                known[parameter] = deployed[contract].address
+        constructor = abi.artefact(name).constructor
+        return abi.arguments_encode(constructor, [known[item["name"].rstrip("_")] for item in constructor])
+
+    def _one_deploy(self, name: str, arguments: bytes, journal: dict[str, Any]) -> str:
+        data = abi.artefact(name).bytecode + arguments.hex()
         data_hash = "0x" + keccak(hexstr=data).hex()
         noted = journal["contracts"].get(name)
         if noted is not None and noted["data_hash"] == data_hash:
@@ -131,38 +145,32 @@ class Deployer:
 
 
 def contracts_check(gateway: ChainGateway, book: AddressBook) -> None:
-    """Compare the code at each address with the book. Raises `ContractsDiffer`."""
+    """Compare the code at each address with the book, and each contract's own word about the others.
+
+    Raises `ContractsDiffer` and the gateway's errors.
+    """
+    missing = [name for name in abi.CONTRACTS if name not in book.contracts and name != "TestUSD"]
+    if missing:
+        raise _differs(book, missing[0], f"The address book of chain {book.chain_id} has no {missing[0]}.")
     for name, entry in book.contracts.items():
         if _code_hash(gateway, entry.address) != entry.code_hash:
-            message = (
-                f"{name} at {entry.address} on chain {book.chain_id} is not what was deployed. The node may be another"
-                " chain or behind the deployment; on a development chain run `manage.py deploy_contracts` again."
-            )
-            raise ContractsDiffer(message, contract=name, address=entry.address)
+            what = f"{name} at {entry.address} on chain {book.chain_id} is not what was deployed."
+            raise _differs(book, name, f"{what} The node may be another chain or behind the deployment.")
+    links = (
+        ("LicenceMarket", "ModelRegistry", licence_market(book).registry()),
+        ("ReceiptAnchor", "LicenceMarket", receipt_anchor(book).market()),
+    )
+    answers = views_read([view for _, _, view in links], gateway=gateway)
+    for (name, linked, _), answer in zip(links, answers, strict=True):
+        if answer != book.contract(linked).address:
+            what = f"{name} of the address book works with another {linked} than the one that the book names."
+            raise _differs(book, name, what)
 
 
-def demo_funds(*, gateway: ChainGateway, book: AddressBook, admin_key: str, say: Say) -> None:
-    """Allow TestUSD in the market and give every development account some. Running it again changes nothing."""
-    development_require(gateway.chain_id, "TestUSD")
-    token = book.contract("TestUSD").address
-    hashes = []
-    if not _read(gateway, book, ("LicenceMarket", "tokenAllowed"), [token]):
-        data = abi.call_encode("LicenceMarket", "setTokenAllowed", [token, True])
-        request = TransactionRequest(book.chain_id, book.contract("LicenceMarket").address, data)
-        hashes.append(send(admin_key, request, gateway=gateway))
-    for account in DEVELOPMENT_ACCOUNTS:
-        if not _read(gateway, book, ("TestUSD", "balanceOf"), [account.address]):
-            data = abi.call_encode("TestUSD", "mint", [account.address, DEMO_FUNDS])
-            hashes.append(send(admin_key, TransactionRequest(book.chain_id, token, data), gateway=gateway))
-    for tx_hash in hashes:
-        receipt_wait(tx_hash, gateway=gateway)
-    say(f"TestUSD is allowed and {len(DEVELOPMENT_ACCOUNTS)} development accounts hold some.")
-
-
-def _read(gateway: ChainGateway, book: AddressBook, call: tuple[str, str], args: list[Any]) -> Any:
-    contract, function = call
-    answer = gateway.call(book.contract(contract).address, abi.call_encode(contract, function, args))
-    return abi.result_decode(contract, function, answer)[0]
+def _differs(book: AddressBook, name: str, what: str) -> ContractsDiffer:
+    entry = book.contracts.get(name)
+    remedy = "Restore the address book; on a development chain run `manage.py deploy_contracts` again."
+    return ContractsDiffer(f"{what} {remedy}", contract=name, address=entry.address if entry else None)
 
 
 def _code_hash(gateway: ChainGateway, address: str) -> str:

@@ -58,11 +58,19 @@ DEVELOPMENT_ACCOUNTS = (
 )
 
 
+# The accounts of the demo that are nobody's on its pages: who owns the site's operator, attests use and is paid.
+OPERATOR_OWNER, OPERATOR_KEY, OPERATOR_PAYEE = DEVELOPMENT_ACCOUNTS[5:8]
+
+
 def development_require(chain_id: int, what: str) -> None:
     """Raises `DevelopmentOnly` where `chain_id` is not a development chain. `what` begins the sentence."""
     if chain_id not in settings.DEVELOPMENT_CHAIN_IDS:
         allowed = ", ".join(map(str, sorted(settings.DEVELOPMENT_CHAIN_IDS)))
         raise DevelopmentOnly(f"{what} is for development chains only ({allowed}); this is chain {chain_id}.")
+
+
+def is_development_address(address: str) -> bool:
+    return any(account.address.lower() == address.lower() for account in DEVELOPMENT_ACCOUNTS)
 
 
 def is_development_key(key: str) -> bool:

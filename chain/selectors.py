@@ -1,8 +1,9 @@
 """What the apps above may read: the contracts, the state of licences and money, and how far the index is."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -10,10 +11,18 @@ from django.utils import timezone
 
 from chain import abi
 from chain.address_book import AddressBook, book_read
+from chain.bindings import licence_market, structs
+from chain.bindings.base import T, View, views_read, views_require
+from chain.bindings.events import LicenceBought
+from chain.bindings.structs import Operator, PlanState, PlanTerms
+from chain.demo_market import demo_operator_id
 from chain.gateway import get_gateway
-from chain.gateway.errors import NodeBehind
-from chain.gateway.protocol import Receipt
+from chain.gateway.errors import NodeBehind, NodeUnavailable, Reverted
+from chain.gateway.protocol import Header, Receipt
+from chain.gateway.reverts import PlanUnknown
 from chain.models import ChainEvent, ParkedLog, Stream
+
+K = TypeVar("K")
 
 # The indexer reports at least every few seconds; silence for longer than this means that it does not run.
 SILENCE_LIMIT = timedelta(seconds=30)
@@ -24,21 +33,43 @@ LICENCES_PER_CALL = 200
 RECENT_BLOCKS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class LicenceState:
-    """A licence as `LicenceMarket` states it at one block. `expires_at` is in unix seconds, 0 for a perpetual one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicenceState(structs.LicenceState):
+    """A licence as `LicenceMarket` states it at one block."""
 
     licence_id: int
-    exists: bool
-    owner: str
-    plan_id: int
-    model_id: int
-    expires_at: int
-    calls: int
-    flags: int
-    is_valid: bool
     block_number: int
     block_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStatus:
+    """A plan's terms, how it sells and what it earned."""
+
+    plan_id: int
+    terms: PlanTerms
+    state: PlanState
+
+
+@dataclass(frozen=True, slots=True)
+class ModelClock:
+    """A model's clock at the newest block, in unix seconds. It stands since `suspended_at`; 0 where it runs."""
+
+    model_id: int
+    clock_at: int
+    suspended_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSettings:
+    """What the market's roles have set. A role held by the zero address is nobody's."""
+
+    fee_bps: int
+    is_paused: bool
+    treasury: str
+    guardian: str
+    pauser: str
+    admin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +121,75 @@ def licence_states(licence_ids: Iterable[int], *, block_hash: str | None = None)
         return _licence_states_at(ids, None)
 
 
+def plan_states(plan_ids: Iterable[int]) -> dict[int, PlanStatus]:
+    """Ask the market about plans, in one batch. Unknown ones are left out. Raises what the gateway raises."""
+    ids, market = list(dict.fromkeys(plan_ids)), licence_market()
+    found: dict[int, PlanStatus] = {}
+    answers = views_read([market.plan(plan_id) for plan_id in ids])
+    for plan_id, answer in zip(ids, answers, strict=True):
+        if isinstance(answer, PlanUnknown):
+            continue
+        if isinstance(answer, Reverted):
+            raise answer
+        found[plan_id] = PlanStatus(plan_id, *answer)
+    return found
+
+
+def model_clocks(model_ids: Iterable[int]) -> dict[int, ModelClock]:
+    """The clocks of models, in one batch. That of an unknown model is block time."""
+    market = licence_market()
+    clocks = _asked({model_id: market.model_clock(model_id) for model_id in model_ids})
+    return {model_id: ModelClock(model_id, clock.clock_at, clock.suspended_at) for model_id, clock in clocks.items()}
+
+
+def operator_get(operator_id: int) -> Operator | None:
+    """The operator, `None` where none was registered under this id."""
+    return operators_get([operator_id]).get(operator_id)
+
+
+def operators_get(operator_ids: Iterable[int]) -> dict[int, Operator]:
+    """Operators by id, in one batch. Unknown ones are left out."""
+    market = licence_market()
+    operators = _asked({operator_id: market.operator(operator_id) for operator_id in operator_ids})
+    return {operator_id: operator for operator_id, operator in operators.items() if int(operator.owner, 16)}
+
+
+def site_operator_id() -> int:
+    """Which operator this site is, 0 for none: the setting, in the demo the one that `deploy_contracts` registered."""
+    if settings.SITE_OPERATOR_ID or not settings.DEMO or settings.CHAIN_ID not in settings.DEVELOPMENT_CHAIN_IDS:
+        return int(settings.SITE_OPERATOR_ID)
+    return demo_operator_id(get_gateway(), address_book())
+
+
 def model_credit(model_id: int, token: str) -> int:
     """What the owner of a model may withdraw now, in the token's smallest unit. Asks the market."""
-    return contract_read("LicenceMarket", "credit", [model_id, token])
+    return licence_market().credit(model_id, token).read()
 
 
 def model_credits(credits: Iterable[tuple[int, str]]) -> dict[tuple[int, str], int]:
-    """`model_credit` of many pairs of model and token, in one batch of requests."""
-    pairs = list(dict.fromkeys(credits))
-    if not pairs:
-        return {}
-    calls = [abi.call_encode("LicenceMarket", "credit", list(pair)) for pair in pairs]
-    answers = get_gateway().call_many(contract_address("LicenceMarket"), calls)
-    values = [int(abi.result_decode("LicenceMarket", "credit", answer)[0]) for answer in answers]
-    return dict(zip(pairs, values, strict=True))
+    """`model_credit` of many pairs of model and token, in one batch."""
+    market = licence_market()
+    return _asked({(model_id, token): market.credit(model_id, token) for model_id, token in credits})
+
+
+def account_credits(credits: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """What accounts may withdraw now, by pairs of account and token, in the token's smallest unit, in one batch."""
+    market = licence_market()
+    return _asked({(account, token): market.account_credit(account, token) for account, token in credits})
+
+
+def market_settings() -> MarketSettings:
+    """Fee, pause and roles as they are now, in one batch."""
+    market = licence_market()
+    fee, paused = market.fee_bps(), market.paused()
+    roles = [market.treasury(), market.guardian(), market.pauser(), market.owner()]
+    views: list[View[Any]] = [fee, paused, *roles]
+    return MarketSettings(*views_require(views))
+
+
+def latest_header() -> Header:
+    """The newest block's header: its time is what the contracts would call now."""
+    return get_gateway().header_at(None)
 
 
 def block_hashes(numbers: Iterable[int]) -> dict[int, str]:
@@ -122,18 +208,11 @@ def purchase_hashes_recent(licence_ids: Iterable[int]) -> dict[int, str]:
     head = gateway.header_at(None).number
     first = max(head - RECENT_BLOCKS + 1, 0)
     bought: dict[int, str] = {}
+    topic = abi.event_topic("LicenceMarket", LicenceBought.__name__)
     for log in gateway.logs_in_range([contract_address("LicenceMarket")], first=first, last=head):
-        event = abi.artefact("LicenceMarket").events.get(log.topics[0] if log.topics else "")
-        if event is not None and event.name == "LicenceBought" and (licence_id := int(log.topics[1], 16)) in wanted:
+        if log.topics and log.topics[0] == topic and (licence_id := int(log.topics[1], 16)) in wanted:
             bought[licence_id] = log.tx_hash
     return bought
-
-
-def contract_read(contract: str, function: str, args: Sequence[object] = ()) -> int:
-    """The one integer that a view returns at the newest block."""
-    data = abi.call_encode(contract, function, list(args))
-    answer = get_gateway().call(contract_address(contract), data)
-    return int(abi.result_decode(contract, function, answer)[0])
 
 
 def transaction_receipt(tx_hash: str) -> Receipt | None:
@@ -180,28 +259,24 @@ def event_list(
     return events
 
 
+def _asked(views: dict[K, View[T]]) -> dict[K, T]:
+    """The answers to many questions, by the same keys."""
+    return dict(zip(views, views_require(list(views.values())), strict=True))
+
+
 def _licence_states_at(ids: list[int], block_hash: str | None) -> dict[int, LicenceState]:
-    gateway = get_gateway()
-    market = contract_address("LicenceMarket")
+    gateway, market = get_gateway(), licence_market()
     header = gateway.header_at(block_hash)
+    parts = [ids[start : start + LICENCES_PER_CALL] for start in range(0, len(ids), LICENCES_PER_CALL)]
+    answers = views_require([market.licence_states(part) for part in parts], block_hash=header.hash)
     states: dict[int, LicenceState] = {}
-    for start in range(0, len(ids), LICENCES_PER_CALL):
-        part = ids[start : start + LICENCES_PER_CALL]
-        data = abi.call_encode("LicenceMarket", "licenceStates", [part])
-        answer = gateway.call(market, data, block_hash=header.hash)
-        (rows,) = abi.result_decode("LicenceMarket", "licenceStates", answer)
-        for licence_id, row in zip(part, rows, strict=True):
-            states[licence_id] = LicenceState(
-                licence_id=licence_id,
-                exists=row["exists"],
-                owner=row["owner"],
-                plan_id=row["planId"],
-                model_id=row["modelId"],
-                expires_at=row["expiry"],
-                calls=row["calls"],
-                flags=row["flags"],
-                is_valid=row["valid"],
-                block_number=header.number,
-                block_hash=header.hash,
-            )
+    for part, rows in zip(parts, answers, strict=True):
+        if len(rows) != len(part):
+            raise NodeUnavailable(f"The node answered {len(rows)} states of {len(part)} licences.")
+        states |= {licence_id: _state(licence_id, row, header) for licence_id, row in zip(part, rows, strict=True)}
     return states
+
+
+def _state(licence_id: int, row: structs.LicenceState, header: Header) -> LicenceState:
+    told = {part.name: getattr(row, part.name) for part in fields(structs.LicenceState)}
+    return LicenceState(**told, licence_id=licence_id, block_number=header.number, block_hash=header.hash)

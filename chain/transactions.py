@@ -10,12 +10,12 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from chain import abi
+from chain.address_book import book_read
 from chain.errors import EncodingError, TransactionFailed, TransactionTimeout
 from chain.gateway import get_gateway
 from chain.gateway.errors import Reverted
 from chain.gateway.parse import number_parse
 from chain.gateway.protocol import ChainGateway, Receipt
-from chain.selectors import contract_address
 
 POLL_INTERVAL_S = 0.05
 # The estimate is of the state now; the transaction meets another one.
@@ -49,12 +49,24 @@ class SignedTransaction:
     nonce: int
 
 
-def call_data(contract: str, function: str, args: Sequence[Any], *, value: int = 0) -> TransactionRequest:
-    """A call of one of the site's contracts, `value` in wei. Raises `EncodingError` and the address book's errors."""
-    if value < 0:
-        raise EncodingError("A transaction cannot carry less than nothing.")
+def call_data(
+    contract: str,
+    function: str,
+    args: Sequence[Any],
+    *,
+    value: int = 0,
+    to: str | None = None,
+    chain_id: int | None = None,
+) -> TransactionRequest:
+    """A call of a contract, `value` in wei, at the address of the site's own where `to` is not given.
+
+    Raises `EncodingError` and the address book's errors. `chain.bindings` has a typed function for every call.
+    """
+    if not 0 <= value < 2**256:
+        raise EncodingError("A transaction carries 0 wei or more, below 2^256.")
     data = abi.call_encode(contract, function, list(args))
-    return TransactionRequest(settings.CHAIN_ID, contract_address(contract), data, value)
+    address = to or book_read(settings.ADDRESS_BOOK_DIR, settings.CHAIN_ID).contract(contract).address
+    return TransactionRequest(chain_id or settings.CHAIN_ID, address, data, value)
 
 
 def simulate(request: TransactionRequest, *, sender: str) -> None:

@@ -7,8 +7,17 @@ decide first. The patterns are written from messages seen at public endpoints of
 import re
 from typing import Any
 
-from chain.abi import error_decode
-from chain.gateway.errors import ChainError, NodeBehind, NodeUnavailable, RangeTooLarge, RateLimited, Reverted, RpcError
+from chain.gateway.errors import (
+    ChainError,
+    NodeBehind,
+    NodeUnavailable,
+    RangeTooLarge,
+    RateLimited,
+    RevertedSilently,
+    RpcError,
+    text_clean,
+)
+from chain.gateway.revert_read import revert_read
 
 
 def _any_of(*patterns: str) -> re.Pattern[str]:
@@ -44,10 +53,8 @@ _UNHEALTHY = _any_of(
     r"timed? ?out|try again|still syncing|overloaded",
 )
 _RETRY_IN = re.compile(r"(?:retry|try again|wait).{0,12}?(\d+(?:\.\d+)?) ?(ms|s\b|sec|min|m\b)", re.IGNORECASE)
-_ADDRESS_OF_NODE = re.compile(r"\b(?:https?|wss?)://\S+", re.IGNORECASE)
 _HEX = re.compile(r"0x[0-9a-fA-F]*")
 _RATE_CODES = frozenset({429, -32029, -32090, -32097, -32016})
-_MESSAGE_LIMIT = 300
 # A contract chooses what it reverts with. Longer reasons are cut, and then are no reason that the ABI knows.
 _REVERT_DATA_LIMIT = 16 * 1024
 RETRY_AFTER_MAX_S = 300.0
@@ -58,21 +65,11 @@ def error_name(error: Any, *, method: str) -> ChainError:
     if not isinstance(error, dict):
         return NodeUnavailable("The node answered an error without a form.")
     code = error.get("code") if isinstance(error.get("code"), int) else None
-    message = message_clean(error.get("message"))
+    message = text_clean(error.get("message"))
     data = revert_data(error.get("data"))
     if data is not None or (method in {"eth_call", "eth_estimateGas"} and (code == 3 or _REVERT.search(message))):
-        return reverted(data or b"", message)
+        return revert_read(data) if data else RevertedSilently(message)
     return _by_words(code, message, method)
-
-
-def reverted(data: bytes, message: str = "") -> Reverted:
-    """The named form of revert data. Data that no contract of ours declares are kept as hex."""
-    if not data:
-        return Reverted("Unknown", {}, message=f"The contract refused the call without a reason. {message}".strip())
-    name, args = error_decode(data)
-    if name == "Error":
-        return Reverted(name, args, message=f"The contract refused the call: {message_clean(args['message'])}")
-    return Reverted(name, args)
 
 
 def revert_data(data: Any) -> bytes | None:
@@ -89,13 +86,6 @@ def revert_data(data: Any) -> bytes | None:
     if match is None or len(match.group()) % 2 or len(match.group()) == 2:
         return None
     return bytes.fromhex(match.group()[2 : 2 + 2 * _REVERT_DATA_LIMIT])
-
-
-def message_clean(message: Any) -> str:
-    """A node's words, cut short, without line breaks and without any URL: those may carry a key."""
-    text = " ".join(str(message or "")[: 8 * _MESSAGE_LIMIT].split())
-    text = _ADDRESS_OF_NODE.sub("<url>", text)
-    return "".join(char for char in text if char.isprintable())[:_MESSAGE_LIMIT]
 
 
 def retry_after(words: str) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from chain import abi
-from chain.gateway.errors import ChainError, NodeBehind, Reverted, RpcError
+from chain.gateway.errors import ChainError, NodeBehind, Reverted, RevertedUnread, RpcError
 from chain.gateway.protocol import Header, Heads, RawLog, Receipt
 
 BLOCK_TIME_S = 12
@@ -29,7 +29,8 @@ class FakeLog:
 
 def log_of(contract: str, event: str, *, address: str, args: Mapping[str, Any]) -> FakeLog:
     """The log that `contract` at `address` would write for `event`."""
-    topic, kind = next((topic, kind) for topic, kind in abi.artefact(contract).events.items() if kind.name == event)
+    topic = abi.event_topic(contract, event)
+    kind = abi.artefact(contract).events[topic]
     topics = [topic, *("0x" + abi.arguments_encode([item], [args[item["name"]]]).hex() for item in kind.indexed)]
     data = abi.arguments_encode(list(kind.plain), [args[item["name"]] for item in kind.plain])
     return FakeLog(address.lower(), tuple(topics), "0x" + data.hex())
@@ -116,10 +117,16 @@ class FakeGateway:
             if address == to.lower() and data.startswith(selector):
                 args = abi.values_decode(item["inputs"], bytes.fromhex(data[10:]))
                 return abi.arguments_encode(item["outputs"], list(answer(*args)))
-        raise Reverted("Unknown", {"data": data[:10]})
+        raise RevertedUnread(bytes.fromhex(data[2:10]))
 
-    def call_many(self, to: str, data: Sequence[str]) -> list[bytes]:
-        return [self.call(to, part) for part in data]
+    def call_many(self, calls: Sequence[tuple[str, str]], block_hash: str | None = None) -> list[bytes | Reverted]:
+        answers: list[bytes | Reverted] = []
+        for to, data in calls:
+            try:
+                answers.append(self.call(to, data, block_hash=block_hash))
+            except Reverted as refusal:
+                answers.append(refusal)
+        return answers
 
     def code(self, address: str) -> bytes:
         self._fail()

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from chain.gateway.classify import error_name, retry_after
-from chain.gateway.errors import NodeBehind, NodeUnavailable, RangeTooLarge, RateLimited, RpcError, WrongChain
+from chain.gateway.errors import NodeBehind, NodeUnavailable, RangeTooLarge, RateLimited, Reverted, RpcError, WrongChain
 from chain.gateway.parse import (
     bytes_parse,
     header_parse,
@@ -123,12 +123,12 @@ class JsonRpcGateway:
 
     def call(self, to: str, data: str, *, block_hash: str | None = None, sender: str | None = None) -> bytes:
         transaction = {"to": to, "data": data} | ({"from": sender} if sender else {})
-        # EIP-1898: a block that left the canonical chain is an error, not an old answer.
-        block: Any = {"blockHash": block_hash, "requireCanonical": True} if block_hash else "latest"
-        return bytes_parse(self.request("eth_call", [transaction, block]))
+        return bytes_parse(self.request(*_call(transaction, block_hash)))
 
-    def call_many(self, to: str, data: Sequence[str]) -> list[bytes]:
-        return [bytes_parse(answer) for answer in self._batch([_call(to, part) for part in data])]
+    def call_many(self, calls: Sequence[tuple[str, str]], block_hash: str | None = None) -> list[bytes | Reverted]:
+        asked = [_call({"to": to, "data": data}, block_hash) for to, data in calls]
+        answers = self._batch(asked, reverts=True)
+        return [answer if isinstance(answer, Reverted) else bytes_parse(answer) for answer in answers]
 
     def code(self, address: str) -> bytes:
         return bytes_parse(self.request("eth_getCode", [address, "latest"]))
@@ -140,16 +140,19 @@ class JsonRpcGateway:
     def request(self, method: str, params: Sequence[Any]) -> Any:
         return self._batch([(method, params)])[0]
 
-    def _batch(self, calls: Sequence[Call], *, tolerate: set[int] | None = None) -> list[Any]:
-        """The results of `calls`, in order; an error of a call whose index is in `tolerate` stands in its place."""
+    def _batch(self, calls: Sequence[Call], *, tolerate: set[int] | None = None, reverts: bool = False) -> list[Any]:
+        """The results of `calls`, in order.
+
+        An error of a call whose index is in `tolerate` stands in its place, with `reverts` also a contract's refusal.
+        """
         results: list[Any] = []
         for start in range(0, len(calls), BATCH_SIZE):
             part = calls[start : start + BATCH_SIZE]
             allowed = {index - start for index in tolerate or ()}
-            results.extend(self._somewhere(part, allowed))
+            results.extend(self._somewhere(part, allowed, reverts=reverts))
         return results
 
-    def _somewhere(self, calls: Sequence[Call], tolerate: set[int]) -> list[Any]:
+    def _somewhere(self, calls: Sequence[Call], tolerate: set[int], *, reverts: bool) -> list[Any]:
         failure: NodeUnavailable | RateLimited | NodeBehind | None = None
         for step in range(len(self._endpoints)):
             place = (self._preferred + step) % len(self._endpoints)
@@ -158,7 +161,8 @@ class JsonRpcGateway:
                 endpoint.chain_check(self.chain_id)
                 answers = endpoint.post(calls)
                 for index, answer in enumerate(answers):
-                    if isinstance(answer, Exception) and index not in tolerate:
+                    stands = index in tolerate or (reverts and isinstance(answer, Reverted))
+                    if isinstance(answer, Exception) and not stands:
                         raise answer
             except (NodeUnavailable, RateLimited, NodeBehind) as error:
                 # A limited rate is told first: the others are worth less to whoever decides how long to wait.
@@ -282,8 +286,10 @@ class _Endpoint:
         return mine[1]
 
 
-def _call(to: str, data: str) -> Call:
-    return "eth_call", [{"to": to, "data": data}, "latest"]
+def _call(transaction: dict[str, str], block_hash: str | None) -> Call:
+    # EIP-1898: a block that left the canonical chain is an error, not an old answer.
+    block: Any = {"blockHash": block_hash, "requireCanonical": True} if block_hash else "latest"
+    return "eth_call", [transaction, block]
 
 
 def _members(parsed: Any) -> set[str]:

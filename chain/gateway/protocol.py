@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from chain.gateway.errors import Reverted
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -85,8 +87,11 @@ class ChainGateway(Protocol):
         """`eth_call` at a block (the newest without one). Raises `Reverted`; `NodeBehind` for an unknown block."""
         ...
 
-    def call_many(self, to: str, data: Sequence[str]) -> list[bytes]:
-        """Several `eth_call`s of one contract at the newest block, in batches. Raises `Reverted` for any of them."""
+    def call_many(self, calls: Sequence[tuple[str, str]], block_hash: str | None = None) -> list[bytes | Reverted]:
+        """Several `eth_call`s, each an address and its data, in batches. A refusal stands in the place of its answer.
+
+        Without a block, neighbours may be answered at two successive ones.
+        """
         ...
 
     def code(self, address: str) -> bytes:

@@ -19,7 +19,9 @@ INDEX_POLL_INTERVAL_S = env.float("INDEX_POLL_INTERVAL_S", 0.5)
 # and outside development chains.
 DEMO_WALLET = env.bool("DEMO_WALLET", DEMO)
 
-# The private key with which `deploy_contracts` deploys, and the address that then administers the market (the
-# deployer's own without one). On development chains both default to the node's first account.
+# The private key with which `deploy_contracts` deploys; on development chains the node's first account without one.
 DEPLOYER_KEY = env.str("DEPLOYER_KEY", "")
-CHAIN_ADMIN = env.str("CHAIN_ADMIN", "")
+
+# Which operator of the market this site is: its workers serve the plans that name it. 0 is none; the demo finds its
+# own.
+SITE_OPERATOR_ID = env.int("SITE_OPERATOR_ID", 0)
