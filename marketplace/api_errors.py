@@ -169,8 +169,12 @@ _OTHER: tuple[tuple[type[Exception], str, str], ...] = (
 
 
 def status_of(code: str, *, retryable: bool = False) -> int:
-    """The HTTP status of an error code. A code without an entry fails the tests, and is a server's error here."""
-    return STATUS.get(code, 503 if retryable else 500)
+    """The HTTP status of an error code. A code without an entry fails the tests, and is a server's error here.
+
+    Every custom error of a contract has a code below `chain.reverted` and the status of that one.
+    """
+    family = "chain.reverted" if code.startswith("chain.reverted.") else code
+    return STATUS.get(family, 503 if retryable else 500)
 
 
 def problem(code: str, detail: str, *, retryable: bool = False, data: dict[str, Any] | None = None) -> Response:
