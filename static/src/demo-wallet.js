@@ -1,7 +1,7 @@
 // A stand-in for a wallet extension, on the development chain only. It announces itself like any wallet (EIP-6963),
 // asks in words before it signs, and lets the development node sign: that node holds the keys of its accounts.
 import { ask, chooseAccount } from "./lib/demo-dialog.js";
-import { describe } from "./lib/demo-describe.js";
+import { describe, describeTyped } from "./lib/demo-describe.js";
 import { csrfToken, parse } from "./lib/api.js";
 
 const CHOSEN = "weighhouse.demo-wallet.account";
@@ -50,10 +50,17 @@ function signatureQuestion([message, address]) {
   return { title: "Sign this message?", lines: [`Account ${address}`], detail: new TextDecoder().decode(bytes), approve: "Sign" };
 }
 
+async function signTyped([address, text]) {
+  const typed = typeof text === "string" ? parse(text) : text;
+  if (!typed?.types || !typed.domain) throw refusal(-32602, "This is no typed data.");
+  return confirmed(describeTyped(address, typed), "eth_signTypedData_v4", [address, JSON.stringify(typed)]);
+}
+
 const HANDLERS = {
   eth_requestAccounts: requestAccounts,
   eth_accounts: async () => [await account()].filter(Boolean),
   personal_sign: (params) => confirmed(signatureQuestion(params), "personal_sign", params),
+  eth_signTypedData_v4: signTyped,
   eth_sendTransaction: (params) => confirmed(describe(params[0]), "eth_sendTransaction", params),
 };
 

@@ -1,28 +1,10 @@
-// Buying a licence: approve where the price is in a token, buy, record the order, follow it.
-import { readContract, waitForTransactionReceipt } from "viem/actions";
-import { marketCall, NATIVE, tokenCall } from "../lib/contracts.js";
-import { StateError } from "../lib/errors.js";
-import { behaviour, site } from "../lib/page.js";
+// Buying a licence: in the coin at once; in a token with a signed permit, else with an approval before it.
+import { marketCall, NATIVE } from "../lib/contracts.js";
+import { revertOf, StateError } from "../lib/errors.js";
+import { behaviour } from "../lib/page.js";
+import { allowanceOf, approve, balanceCheck, permit, tryBefore } from "../lib/pay.js";
 import { Status } from "../lib/status.js";
 import { follow, send, withWallet } from "../lib/transact.js";
-
-/** Let the market take exactly the price: no more than this purchase needs. */
-async function approve(client, status, { token, price, priceText }) {
-  const account = client.account.address;
-  const allowance = await readContract(client, tokenCall(token, "allowance", [account, site.market]));
-  if (allowance >= price) return;
-  const balance = await readContract(client, tokenCall(token, "balanceOf", [account]));
-  if (balance < price) {
-    throw new StateError("failed", `Your account holds too little of the token to pay ${priceText}. Add funds and try again. Nothing was sent.`);
-  }
-  const call = tokenCall(token, "approve", [site.market, price]);
-  const hash = await send({ client, status, what: `step 1 of 2, let the market take ${priceText}`, call });
-  const receipt = await waitForTransactionReceipt(client, { hash });
-  const allowed = await readContract(client, tokenCall(token, "allowance", [account, site.market]));
-  if (receipt.status !== "success" || allowed < price) {
-    throw new StateError("reverted", "The approval was mined but did not take effect. Nothing was paid; try again.");
-  }
-}
 
 /** The terms that this page shows. The contract compares their hash with its own. */
 function termsOf(box) {
@@ -30,13 +12,36 @@ function termsOf(box) {
   return { id: BigInt(plan), hash: planHash, token, price: BigInt(price), priceText };
 }
 
+/** The call that buys, with the payment allowed or a permit in hand. */
+async function paidInToken(client, status, plan) {
+  const parts = [plan.id, plan.hash, client.account.address];
+  const buy = marketCall("buy", parts);
+  if (!plan.price || (await allowanceOf(client, plan.token)) >= plan.price) return buy;
+  await balanceCheck(client, plan);
+  status.show("checking", "Checking with the contract whether the plan can be bought.");
+  await tryBefore(client, buy);
+  const signed = await permit(client, status, plan);
+  if (signed) return marketCall("buyWithPermit", [...parts, signed.deadline, signed.v, signed.r, signed.s]);
+  await approve(client, status, plan);
+  return buy;
+}
+
 async function buy(client, status, plan) {
   const isNative = plan.token === NATIVE;
-  if (!isNative) await approve(client, status, plan);
-  const what = isNative ? `pay ${plan.priceText} for the licence` : `step 2 of 2, pay ${plan.priceText} for the licence`;
-  const call = marketCall("buy", [plan.id, plan.hash, client.account.address], isNative ? plan.price : 0n);
-  const hash = await send({ client, status, what, call });
+  const call = isNative
+    ? marketCall("buy", [plan.id, plan.hash, client.account.address], plan.price)
+    : await paidInToken(client, status, plan);
+  const what = plan.price ? `pay ${plan.priceText} for the licence` : "take the free licence";
+  const hash = await send({ client, status, what, call }).catch((error) => {
+    throw call.functionName === "buyWithPermit" ? permitError(error) : error;
+  });
   await follow(status, { kind: "buy", hash, plan: plan.id });
+}
+
+/** A permit that fails is ignored by the market, so that what is missing is the allowance: say what is behind it. */
+function permitError(error) {
+  if (revertOf(error)?.name !== "ERC20InsufficientAllowance" && !error.message?.includes("ERC20InsufficientAllowance")) return error;
+  return new StateError("reverted", "Your permit is not valid (any more): it holds for 20 minutes, once, for this price. Nothing was paid; press the button to sign a new one. [ERC20InsufficientAllowance]");
 }
 
 behaviour("[data-buy]", (box) => {

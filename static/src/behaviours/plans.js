@@ -1,43 +1,54 @@
-// The owner's plans: add one, retire one.
-import { parseUnits } from "viem";
+// The form of a new plan. The contract decides; what is said here only comes sooner.
 import { marketCall } from "../lib/contracts.js";
 import { StateError } from "../lib/errors.js";
+import { bps, price, whole } from "../lib/numbers.js";
 import { behaviour } from "../lib/page.js";
 import { Status } from "../lib/status.js";
 import { follow, send, withWallet } from "../lib/transact.js";
 
 const DAY = 24 * 3600;
-const LIMITS = { price: 2n ** 96n, uint32: 2 ** 32 };
+const FLAGS = { run: 1, download: 2, transferable: 4, renewable: 8 };
 
-function whole(text, { name, low, high }) {
-  const value = Number(text || "0");
-  if (!Number.isInteger(value) || value < low || value >= high) {
-    throw new StateError("failed", `${name} must be a whole number from ${low} to ${high - 1}.`);
+function flagsOf(fields, { period, calls }) {
+  const flags = Object.entries(FLAGS).reduce((sum, [name, bit]) => sum + (fields[name].checked ? bit : 0), 0);
+  if (!(flags & (FLAGS.run | FLAGS.download))) throw new StateError("failed", "A plan must give the right to run, to download, or both.");
+  if (flags & FLAGS.renewable && !period && !calls) {
+    throw new StateError("failed", "A perpetual licence without a limit of calls has nothing to renew. Untick renewing, or give a period or calls.");
   }
-  return value;
+  return flags;
 }
 
-/** The terms that the form says, in the order of the contract's struct. Throws StateError with what to mend. */
+/** Seconds over which the price vests: until the expiry where there is one, else over the days that the form says. */
+function vestingOf(fields, period) {
+  if (fields.vests.value === "at-once") return 0;
+  return period || whole(fields.vesting.value, { name: "The vesting of a perpetual licence, in days,", low: 1, high: 90 }) * DAY;
+}
+
+function operatorOf(fields, calls) {
+  const operatorId = whole(fields.operator.value, { name: "The operator", low: 0, high: 2 ** 32 - 1 });
+  const serviceBps = bps(fields.service.value, { name: "The operator's share", most: 50 });
+  if (!operatorId && calls) throw new StateError("failed", "A plan that counts calls needs an operator who reports them.");
+  return { operatorId, serviceBps: operatorId ? serviceBps : 0 };
+}
+
+/** The terms that the form says, by the names of the contract's struct. Throws StateError with what to mend. */
 function termsOf(form) {
-  const option = form.elements.token.selectedOptions[0];
-  const text = form.elements.price.value.trim();
-  const decimals = Number(option.dataset.decimals);
-  if (!/^\d+(\.\d+)?$/.test(text) || (text.split(".")[1] ?? "").length > decimals) {
-    throw new StateError("failed", `The price must be a number with at most ${decimals} decimals, such as 5 or 2.50.`);
-  }
-  const price = parseUnits(text, decimals);
-  if (price >= LIMITS.price) throw new StateError("failed", "The price is higher than the contract can hold.");
-  const flags = ["run", "download", "transferable"].reduce((sum, name, bit) => sum + (form.elements[name].checked ? 1 << bit : 0), 0);
-  if ((flags & 3) === 0) throw new StateError("failed", "A plan must give the right to run, to download, or both.");
-  const days = whole(form.elements.days.value, { name: "The period", low: 0, high: Math.floor(LIMITS.uint32 / DAY) });
+  const fields = form.elements;
+  const option = fields.token.selectedOptions[0];
+  const period = whole(fields.days.value, { name: "The period in days", low: 0, high: 3650 }) * DAY;
+  const calls = whole(fields.calls.value, { name: "The number of calls", low: 0, high: 2 ** 31 - 1 });
   return {
     modelId: BigInt(form.dataset.model),
     token: option.value,
-    price,
-    period: days * DAY,
-    calls: whole(form.elements.calls.value, { name: "The number of calls", low: 0, high: LIMITS.uint32 }),
-    supply: whole(form.elements.supply.value, { name: "The supply", low: 1, high: LIMITS.uint32 }),
-    flags,
+    price: price(fields.price.value, Number(option.dataset.decimals)),
+    period,
+    vesting: vestingOf(fields, period),
+    calls,
+    supply: whole(fields.supply.value, { name: "The supply", low: 1, high: 2 ** 24 - 1 }),
+    feeBps: Number(form.dataset.feeBps),
+    ...operatorOf(fields, calls),
+    entryBps: bps(fields.entry.value, { name: "The entry share", most: 20 }),
+    flags: flagsOf(fields, { period, calls }),
   };
 }
 
@@ -52,15 +63,4 @@ behaviour("form[data-add-plan]", (form) => {
     event.preventDefault();
     withWallet({ button, status, action });
   });
-});
-
-behaviour("[data-retire-plan]", (box) => {
-  const button = box.querySelector("button");
-  const status = new Status(box.querySelector("[data-status]"));
-  const plan = BigInt(box.dataset.retirePlan);
-  const call = marketCall("retirePlan", [plan]);
-  const action = async (client) => {
-    await follow(status, { kind: "retire_plan", hash: await send({ client, status, what: "retire the plan", call }), plan });
-  };
-  button.addEventListener("click", () => withWallet({ button, status, action }));
 });

@@ -1,23 +1,6 @@
 // What a wallet, a node or a contract refuses, as a sentence that says what to do next.
 
-/** Reasons of the contracts that a person can meet. The rest is shown by its name and arguments. */
-const REASONS = {
-  PlanHashDiffers: "The plan is not the one that this page shows. Reload the page and read the terms again.",
-  PlanIsRetired: "The publisher retired this plan. Choose another plan.",
-  PlanUnknown: "This plan does not exist on this chain. Reload the page.",
-  SupplyExhausted: "All licences of this plan are taken. Choose another plan or come back later.",
-  ValueDiffers: "The payment does not equal the price. Reload the page and try again.",
-  PaymentDiffers: "The token moved another amount than the price. Choose a plan in another token.",
-  NotModelOwner: "Only the model's owner may do this. Use the account that owns the model.",
-  ModelUnknown: "This model does not exist on this chain. Reload the page.",
-  TokenNotAllowed: "The market does not accept this token. Choose another token.",
-  FlagsInvalid: "A plan must give the right to run, to download, or both.",
-  SupplyZero: "A plan needs a supply of at least one.",
-  PeriodTooLong: "The period is too long. Use 0 for a perpetual licence.",
-  NothingToWithdraw: "There is no income to withdraw.",
-  ERC20InsufficientBalance: "Your account holds too little of the token. Add funds and try again.",
-  ERC20InsufficientAllowance: "The market may not take the price from your account yet. Approve it first.",
-};
+import { reasonText } from "./reasons.js";
 
 function chainOf(error) {
   const chain = [];
@@ -29,15 +12,22 @@ function named(chain, name) {
   return chain.find((error) => error.name === name);
 }
 
-/** The decoded reason of a revert, or null when the error is something else. */
-export function revertReason(error) {
+/** Name and arguments of the custom error that a call was refused with, or null when the error is something else. */
+export function revertOf(error) {
   const revert = named(chainOf(error), "ContractFunctionRevertedError");
+  return revert ? { name: revert.data?.errorName ?? "", args: revert.data?.args ?? [], reason: revert.reason } : null;
+}
+
+/** The decoded reason of a revert, or null when the error is something else. A stranger's reason is text, cut short. */
+export function revertReason(error) {
+  const revert = revertOf(error);
   if (!revert) return null;
-  const { errorName, args = [] } = revert.data ?? {};
-  if (!errorName) return revert.reason || "The contract gave no reason that this site can read.";
-  if (errorName === "Error") return String(args[0]).slice(0, 200);
-  const technical = `${errorName}(${args.map(String).join(", ").slice(0, 200)})`;
-  return REASONS[errorName] ? `${REASONS[errorName]} [${technical}]` : technical;
+  const { name, args, reason } = revert;
+  if (!name) return (reason || "The contract gave no reason that this site can read.").slice(0, 300);
+  if (name === "Error") return `The token or contract says: ${String(args[0]).slice(0, 200)}`;
+  const technical = `${name}(${args.map(String).join(", ").slice(0, 200)})`;
+  const text = reasonText(name, args);
+  return text ? `${text} [${technical}]` : technical;
 }
 
 /** `{state, text}` for anything that a wallet action can throw. */

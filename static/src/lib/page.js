@@ -7,6 +7,7 @@ export const site = {
   chainName: data.chainName,
   registry: data.registry,
   market: data.market,
+  usd: data.usd || null,
   account: data.account || null,
 };
 
