@@ -4,101 +4,26 @@ pragma solidity 0.8.37;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
-import {Address} from "@openzeppelin/contracts/utils/Address.sol";
-import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {MessageHashUtils} from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {ModelRegistry} from "./ModelRegistry.sol";
-import {NoValueERC721} from "./NoValueERC721.sol";
 import {IERC3009} from "./interfaces/IERC3009.sol";
-import {
-    Authorization,
-    ILicenceMarket,
-    LicenceState,
-    Operator,
-    PlanState,
-    PlanTerms,
-    Roles,
-    SkipReason
-} from "./interfaces/ILicenceMarket.sol";
-import {Share} from "./interfaces/IModelRegistry.sol";
+import {Authorization, Operator, PlanTerms, Roles, SkipReason} from "./interfaces/ILicenceMarket.sol";
 import {Shares} from "./libraries/Shares.sol";
-import {Vesting} from "./libraries/Vesting.sol";
+import {Licences} from "./market/Licences.sol";
 import {MarketRoles} from "./market/MarketRoles.sol";
-import {ModelClock} from "./market/ModelClock.sol";
-import {Operators} from "./market/Operators.sol";
+import {Plans} from "./market/Plans.sol";
 
 /// @title LicenceMarket
 /// @notice See `ILicenceMarket`. The admin is `owner()`, which hands over in two steps.
-contract LicenceMarket is Operators, ModelClock, NoValueERC721, ReentrancyGuardTransient {
+/// @dev What a holder, a buyer and an operator do is here. Beneath: `Licences` (tokens and vesting), `Incomes` (who is
+/// owed what), `Plans`, `ModelClock`, `Operators`, `MarketRoles`.
+contract LicenceMarket is Licences {
     using SafeERC20 for IERC20;
 
-    /// @notice ERC-4906: what the licence allows changed.
-    event MetadataUpdate(uint256 _tokenId);
-    /// @notice ERC-4906: never emitted here, part of the standard's interface.
-    event BatchMetadataUpdate(uint256 _fromTokenId, uint256 _toTokenId);
-
-    /// @dev Two slots.
-    struct PlanRow {
-        uint96 price;
-        uint32 period;
-        uint32 vesting;
-        uint32 calls;
-        uint32 operatorId;
-        uint16 feeBps;
-        uint16 entryBps;
-        address token;
-        uint24 supply;
-        uint24 live;
-        uint24 sold;
-        uint16 serviceBps;
-        uint8 flags; // with RETIRED
-    }
-
-    /// @dev The 96 bits beside a licence's owner.
-    struct Term {
-        uint256 expiry; // 32 bits, on the model clock; 0 is perpetual
-        uint256 used; // 32 bits
-        uint256 calls; // 31 bits; 0 is unmetered
-        bool cancelled;
-    }
-
-    /// @dev One slot, written only where something vests over time or use.
-    struct Holding {
-        uint96 amount;
-        uint96 taken;
-        uint32 start; // on the model clock; of a cancelled licence, the block time of that
-        uint32 base;
-    }
-
-    struct Income {
-        uint128 earned;
-        uint128 split;
-    }
-
-    struct Credit {
-        uint128 amount;
-        uint128 withdrawn;
-    }
-
-    uint32 public constant MAX_PERIOD = 3650 days;
-    uint32 public constant MIN_VESTING = 1 hours;
-    uint32 public constant MAX_VESTING = 90 days;
-    uint32 public constant MAX_CALLS = 2 ** 31 - 1;
-    uint16 public constant MAX_SERVICE_BPS = 5000;
-    uint16 public constant MAX_ENTRY_BPS = 2000;
-    uint16 public constant ROYALTY_BPS = 500;
-    /// @notice How long after a cancel calls may be reported, in block time: sequencers fail for hours.
-    uint32 public constant REPORT_WINDOW = 6 hours;
     /// @notice The most entries of a batch.
     uint256 public constant BATCH = 50;
-
-    uint8 private constant RUN = 1;
-    uint8 private constant DOWNLOAD = 2;
-    uint8 private constant TRANSFERABLE = 4;
-    uint8 private constant RENEWABLE = 8;
-    uint8 private constant RETIRED = 128; // not one of the terms
 
     bytes32 private constant BUY_OPERATION = keccak256("Weighhouse.buy");
     bytes32 private constant DOMAIN_TYPEHASH =
@@ -109,46 +34,9 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, ReentrancyGuardT
     bytes32 private constant DELIVER_TYPEHASH =
         keccak256("Deliver(uint256 licenceId,bytes32 recipientKey,uint256 deadline)");
 
-    /// @notice Where the models live.
-    ModelRegistry public immutable registry;
-
-    /// @inheritdoc ILicenceMarket
-    mapping(address account => mapping(address token => uint256)) public accountCredit;
-
-    mapping(uint256 planId => PlanRow) private _plans;
-    mapping(uint256 planId => Income) private _incomes;
-    mapping(uint256 licenceId => Holding) private _holdings;
-    mapping(uint256 modelId => mapping(address token => Credit)) private _credits;
     mapping(bytes32 digest => bool) private _requestUsed;
 
-    constructor(ModelRegistry registry_, Roles memory roles) MarketRoles(roles) {
-        registry = registry_;
-    }
-
-    // ------------------------------------------------------------------ plans
-
-    function addPlan(PlanTerms memory terms) external returns (uint256 planId) {
-        _requireModelOwner(terms.modelId);
-        _requireToken(terms.token);
-        _checkTerms(terms);
-
-        planId = terms.modelId << 32 | ++_models[terms.modelId].planCount;
-        PlanRow storage row = _plans[planId];
-        (row.price, row.period, row.vesting) = (terms.price, terms.period, terms.vesting);
-        (row.calls, row.operatorId, row.feeBps) = (terms.calls, terms.operatorId, terms.feeBps);
-        (row.entryBps, row.token, row.supply) = (terms.entryBps, terms.token, terms.supply);
-        (row.serviceBps, row.flags) = (terms.serviceBps, terms.flags);
-        emit PlanAdded(planId, terms.modelId, terms, keccak256(abi.encode(terms)));
-    }
-
-    function retirePlan(uint256 planId) external {
-        _requireModelOwner(planId >> 32);
-        PlanRow storage row = _plan(planId);
-        _requireOnSale(planId, row);
-        row.flags |= RETIRED;
-        ++_models[planId >> 32].retiredCount;
-        emit PlanRetired(planId);
-    }
+    constructor(ModelRegistry registry, Roles memory roles) MarketRoles(roles) Plans(registry) {}
 
     // ------------------------------------------------------------------ buying
 
@@ -271,6 +159,11 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, ReentrancyGuardT
             );
     }
 
+    /// @notice The EIP-712 domain of the requests that holders sign: name "Weighhouse", version "1".
+    function DOMAIN_SEPARATOR() public view returns (bytes32) {
+        return keccak256(abi.encode(DOMAIN_TYPEHASH, DOMAIN_NAME, DOMAIN_VERSION, block.chainid, address(this)));
+    }
+
     // ------------------------------------------------------------------ leaving
 
     function cancel(uint256 licenceId, address to) external nonReentrant {
@@ -360,126 +253,6 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, ReentrancyGuardT
         }
     }
 
-    function split(uint256 planId) external nonReentrant {
-        PlanRow storage row = _plan(planId);
-        Income memory income = _incomes[planId];
-        if (income.earned == income.split) return;
-        _incomes[planId].split = income.earned;
-        _share(planId, row, income);
-    }
-
-    function withdraw(uint256 modelId, address token, address to) external nonReentrant returns (uint256 amount) {
-        _requireModelOwner(modelId);
-        _requireRecipient(to);
-        Credit memory row = _credits[modelId][token];
-        amount = row.amount;
-        if (amount == 0) revert NothingToWithdraw(token);
-
-        _credits[modelId][token] = Credit({amount: 0, withdrawn: row.withdrawn + row.amount});
-        emit IncomeWithdrawn(modelId, token, to, amount);
-
-        _send(token, to, amount);
-    }
-
-    function withdrawAccount(address token, address to) external nonReentrant returns (uint256 amount) {
-        _requireRecipient(to);
-        amount = accountCredit[msg.sender][token];
-        if (amount == 0) revert NothingToWithdraw(token);
-
-        accountCredit[msg.sender][token] = 0;
-        emit AccountWithdrawn(msg.sender, token, to, amount);
-
-        _send(token, to, amount);
-    }
-
-    // ------------------------------------------------------------------ views
-
-    function plan(uint256 planId) external view returns (PlanTerms memory terms, PlanState memory state) {
-        PlanRow storage row = _plan(planId);
-        Income memory income = _incomes[planId];
-        terms = _terms(planId, row);
-        state = PlanState(row.live, row.sold, row.flags & RETIRED != 0, income.earned, income.split);
-    }
-
-    function planHash(uint256 planId) external view returns (bytes32) {
-        return keccak256(abi.encode(_terms(planId, _plan(planId))));
-    }
-
-    /// @notice How many plans the model has, which is the `n` of the newest.
-    function planCount(uint256 modelId) external view returns (uint32) {
-        return _models[modelId].planCount;
-    }
-
-    function isValid(uint256 licenceId) external view returns (bool) {
-        return _state(licenceId).valid;
-    }
-
-    function licenceStates(uint256[] calldata licenceIds) external view returns (LicenceState[] memory states) {
-        states = new LicenceState[](licenceIds.length);
-        for (uint256 i = 0; i < licenceIds.length; ++i) {
-            states[i] = _state(licenceIds[i]);
-        }
-    }
-
-    /// @notice The EIP-712 domain of the requests that holders sign: name "Weighhouse", version "1".
-    function DOMAIN_SEPARATOR() public view returns (bytes32) {
-        return keccak256(abi.encode(DOMAIN_TYPEHASH, DOMAIN_NAME, DOMAIN_VERSION, block.chainid, address(this)));
-    }
-
-    function credit(uint256 modelId, address token) external view returns (uint256) {
-        return _credits[modelId][token].amount;
-    }
-
-    function getStateFingerprint(uint256 licenceId) external view returns (bytes32) {
-        return keccak256(
-            abi.encode(
-                licenceId,
-                _exists(licenceId),
-                _getExtraData(licenceId),
-                _holdings[licenceId],
-                _suspension(licenceId >> 64)
-            )
-        );
-    }
-
-    function modelFingerprint(uint256 modelId, address[] calldata tokens) external view returns (bytes32 fingerprint) {
-        fingerprint = keccak256(abi.encode(registry.getStateFingerprint(modelId), _models[modelId]));
-        for (uint256 i = 0; i < tokens.length; ++i) {
-            fingerprint = keccak256(abi.encode(fingerprint, tokens[i], _credits[modelId][tokens[i]]));
-        }
-    }
-
-    function royaltyInfo(uint256 licenceId, uint256 salePrice)
-        external
-        view
-        returns (address receiver, uint256 amount)
-    {
-        return (registry.ownerOf(licenceId >> 64), salePrice / (Shares.WHOLE / ROYALTY_BPS));
-    }
-
-    /// @notice The metadata of the model's newest release; a licence has none of its own.
-    function tokenURI(uint256 licenceId) public view override returns (string memory) {
-        if (!_exists(licenceId)) revert TokenDoesNotExist();
-        return registry.tokenURI(licenceId >> 64);
-    }
-
-    function contractURI() external pure returns (string memory) {
-        return 'data:application/json,{"name":"Weighhouse licences"}';
-    }
-
-    function name() public pure override returns (string memory) {
-        return "Weighhouse licence";
-    }
-
-    function symbol() public pure override returns (string memory) {
-        return "LICENCE";
-    }
-
-    function supportsInterface(bytes4 interfaceId) public view override returns (bool) {
-        return interfaceId == 0x49064906 /* ERC-4906 */ || interfaceId == 0x2a55205a /* ERC-2981 */
-            || interfaceId == 0xf5112315 /* ERC-5646 */ || super.supportsInterface(interfaceId);
-    }
-
     // ------------------------------------------------------------------ selling
 
     /// @dev Terms of a payment by authorization, and the balance before it.
@@ -529,20 +302,6 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, ReentrancyGuardT
         });
     }
 
-    /// @dev The plan as the buyer agreed to it, where it may be sold now.
-    function _termsAgreed(uint256 planId, PlanRow storage row, bytes32 agreedHash)
-        private
-        view
-        returns (PlanTerms memory terms)
-    {
-        if (paused) revert SalesPaused();
-        _requireOnSale(planId, row);
-        terms = _terms(planId, row);
-        bytes32 actual = keccak256(abi.encode(terms));
-        if (actual != agreedHash) revert PlanHashDiffers(planId, actual, agreedHash);
-        _requireToken(terms.token);
-    }
-
     /// @dev Makes the entry share income at once; the whole price where nothing vests later.
     function _entry(uint256 planId, PlanTerms memory terms) private returns (uint96 entry) {
         entry = terms.vesting == 0 ? terms.price : uint96(uint256(terms.price) * terms.entryBps / Shares.WHOLE);
@@ -566,40 +325,6 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, ReentrancyGuardT
     }
 
     // ------------------------------------------------------------------ vesting and leaving
-
-    /// @dev Moves what has vested to the plan's income.
-    function _vest(uint256 licenceId, PlanRow storage row, Term memory term) private returns (Holding memory holding) {
-        Holding storage stored = _holdings[licenceId];
-        holding = stored;
-        holding.taken = _take(licenceId, stored, _vested(licenceId, row, term, holding));
-    }
-
-    function _take(uint256 licenceId, Holding storage holding, uint96 vested) private returns (uint96) {
-        uint96 fresh = vested - holding.taken;
-        if (fresh != 0) {
-            holding.taken = vested;
-            _incomes[licenceId >> 32].earned += fresh;
-            emit IncomeVested(licenceId, fresh);
-        }
-        return vested;
-    }
-
-    function _vested(uint256 licenceId, PlanRow storage row, Term memory term, Holding memory holding)
-        private
-        view
-        returns (uint96)
-    {
-        if (holding.amount == holding.taken) return holding.amount;
-        (uint256 elapsed, uint256 duration) = (0, 1); // once cancelled, time vests no more
-        if (!term.cancelled) {
-            (uint256 clock,) = _clock(licenceId >> 64);
-            elapsed = clock - holding.start;
-            duration = term.expiry == 0 ? row.vesting : term.expiry - holding.start;
-        }
-        (uint256 used, uint256 calls) = term.calls == 0 ? (0, 0) : (term.used - holding.base, term.calls - holding.base);
-        uint256 vested = Vesting.vested(holding.amount, elapsed, duration, used, calls);
-        return vested > holding.taken ? uint96(vested) : holding.taken;
-    }
 
     function _cancel(uint256 licenceId, address holder, address to) private {
         _requireRecipient(to);
@@ -633,21 +358,9 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, ReentrancyGuardT
         if (refund != 0) _send(row.token, to, refund);
     }
 
-    function _send(address token, address to, uint256 amount) private {
-        if (token == NATIVE) Address.sendValue(payable(to), amount);
-        else IERC20(token).safeTransfer(to, amount);
-    }
-
     function _suspendedLong(uint256 modelId) private view returns (bool) {
         (, uint256 suspendedAt) = _clock(modelId);
         return suspendedAt != 0 && block.timestamp >= suspendedAt + SETTLE_AFTER;
-    }
-
-    /// @dev A mint has `from` 0, a burn `to` 0. A caller who passes either in a transfer fails in the token.
-    function _beforeTokenTransfer(address from, address to, uint256 licenceId) internal view override {
-        if (from == address(0) || to == address(0)) return;
-        if (_plans[licenceId >> 32].flags & TRANSFERABLE == 0) revert LicenceBound(licenceId);
-        if (_term(licenceId).cancelled) revert LicenceIsCancelled(licenceId);
     }
 
     // ------------------------------------------------------------------ use
@@ -674,85 +387,7 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, ReentrancyGuardT
 
     // ------------------------------------------------------------------ income
 
-    /// @dev Credits the difference between the shares of all that was earned and of what was split before.
-    function _share(uint256 planId, PlanRow storage row, Income memory income) private {
-        address token = row.token;
-        address payee = _operators[row.operatorId].payee;
-        (uint256 fee, uint256 service, uint256 rest) = _operating(row, income.earned);
-        (uint256 feeBefore, uint256 serviceBefore, uint256 restBefore) = _operating(row, income.split);
-        (fee, service) = (fee - feeBefore, service - serviceBefore);
-        if (fee != 0) accountCredit[treasury][token] += fee;
-        if (service != 0) accountCredit[payee][token] += service;
-        uint256 own = _shareAncestors(planId, token, rest, restBefore);
-        _credits[planId >> 32][token].amount += uint128(own);
-        emit IncomeSplit(
-            planId, token, income.earned - income.split, treasury, uint128(fee), payee, uint128(service), uint128(own)
-        );
-    }
-
-    /// @return own What is left for the plan's own model.
-    function _shareAncestors(uint256 planId, address token, uint256 rest, uint256 restBefore)
-        private
-        returns (uint256 own)
-    {
-        Share[] memory ancestors = registry.ancestors(planId >> 32);
-        uint256 left = Shares.WHOLE;
-        for (uint256 i = 0; i < ancestors.length; ++i) {
-            uint256 part;
-            uint256 partBefore;
-            (partBefore, restBefore,) = Shares.cut(restBefore, left, ancestors[i].bps);
-            (part, rest, left) = Shares.cut(rest, left, ancestors[i].bps);
-            part -= partBefore;
-            if (part == 0) continue;
-            _credits[ancestors[i].modelId][token].amount += uint128(part);
-            emit AncestorCredited(planId, ancestors[i].modelId, token, uint128(part));
-        }
-        return rest - restBefore;
-    }
-
-    /// @return fee The protocol's part of `earned`.
-    /// @return service The operator's.
-    /// @return rest What ancestors and publisher share.
-    function _operating(PlanRow storage row, uint256 earned)
-        private
-        view
-        returns (uint256 fee, uint256 service, uint256 rest)
-    {
-        uint256 left;
-        (fee, rest, left) = Shares.cut(earned, Shares.WHOLE, row.feeBps);
-        (service, rest,) = Shares.cut(rest, left, row.serviceBps);
-    }
-
     // ------------------------------------------------------------------ checks
-
-    function _checkTerms(PlanTerms memory terms) private view {
-        uint8 flags = terms.flags;
-        bool renews = terms.period != 0 || terms.calls != 0;
-        if (
-            flags & (RUN | DOWNLOAD) == 0 || flags > (RUN | DOWNLOAD | TRANSFERABLE | RENEWABLE)
-                || (flags & RENEWABLE != 0 && !renews)
-        ) revert FlagsInvalid(flags);
-        if (terms.supply == 0) revert SupplyZero();
-        if (terms.period > MAX_PERIOD) revert PeriodTooLong(terms.period, MAX_PERIOD);
-        bool vests = terms.period == 0
-            ? terms.vesting >= MIN_VESTING && terms.vesting <= MAX_VESTING
-            : terms.vesting == terms.period;
-        if (terms.vesting != 0 && !vests) revert VestingInvalid(terms.vesting, terms.period);
-        if (terms.calls > MAX_CALLS) revert CallsTooMany(terms.calls, MAX_CALLS);
-        if (terms.feeBps != feeBps) revert FeeDiffers(feeBps, terms.feeBps);
-        if (terms.serviceBps > MAX_SERVICE_BPS) revert BpsTooLarge(terms.serviceBps, MAX_SERVICE_BPS);
-        if (terms.entryBps > MAX_ENTRY_BPS) revert BpsTooLarge(terms.entryBps, MAX_ENTRY_BPS);
-        if (terms.operatorId != 0) _requireOperator(terms.operatorId);
-        else if (terms.calls != 0 || terms.serviceBps != 0) revert OperatorRequired();
-    }
-
-    function _requireModelOwner(uint256 modelId) private view {
-        if (registry.ownerOf(modelId) != msg.sender) revert NotModelOwner(modelId, msg.sender);
-    }
-
-    function _requireOnSale(uint256 planId, PlanRow storage row) private view {
-        if (row.flags & RETIRED != 0) revert PlanIsRetired(planId);
-    }
 
     function _requireERC20(address token) private pure {
         if (token == NATIVE) revert TokenNotAllowed(NATIVE);
@@ -770,81 +405,5 @@ contract LicenceMarket is Operators, ModelClock, NoValueERC721, ReentrancyGuardT
         if (block.timestamp > deadline) revert DeadlinePassed(deadline);
         digest = MessageHashUtils.toTypedDataHash(DOMAIN_SEPARATOR(), structHash);
         if (!SignatureChecker.isValidSignatureNowCalldata(signer, digest, signature)) revert SignatureInvalid(signer);
-    }
-
-    // ------------------------------------------------------------------ reading rows
-
-    function _plan(uint256 planId) private view returns (PlanRow storage row) {
-        row = _plans[planId];
-        if (row.supply == 0) revert PlanUnknown(planId);
-    }
-
-    function _terms(uint256 planId, PlanRow storage row) private view returns (PlanTerms memory) {
-        return PlanTerms({
-            modelId: planId >> 32,
-            token: row.token,
-            price: row.price,
-            period: row.period,
-            vesting: row.vesting,
-            calls: row.calls,
-            supply: row.supply,
-            feeBps: row.feeBps,
-            operatorId: row.operatorId,
-            serviceBps: row.serviceBps,
-            entryBps: row.entryBps,
-            flags: row.flags & ~RETIRED
-        });
-    }
-
-    function _holder(uint256 licenceId) private view returns (address holder) {
-        holder = _ownerOf(licenceId);
-        if (holder == address(0)) revert LicenceUnknown(licenceId);
-    }
-
-    /// @dev Beside the owner: cancelled 1 | calls 31 | used 32 | expiry 32.
-    function _term(uint256 licenceId) private view returns (Term memory) {
-        uint96 packed = _getExtraData(licenceId);
-        return Term({
-            expiry: uint32(packed),
-            used: uint32(packed >> 32),
-            calls: (packed >> 64) & MAX_CALLS,
-            cancelled: packed >> 95 != 0
-        });
-    }
-
-    function _setTerm(uint256 licenceId, Term memory term) private {
-        _setExtraData(licenceId, _pack(term));
-    }
-
-    function _pack(Term memory term) private pure returns (uint96) {
-        return uint96((term.cancelled ? 1 << 95 : 0) | term.calls << 64 | term.used << 32 | term.expiry);
-    }
-
-    /// @dev What the clock of the model depends on, for a fingerprint.
-    function _suspension(uint256 modelId) private view returns (uint256) {
-        ModelRow storage row = _models[modelId];
-        return uint256(row.suspendedAt) << 64 | uint256(row.suspendedUntil) << 32 | row.suspendedSeconds;
-    }
-
-    function _state(uint256 licenceId) private view returns (LicenceState memory state) {
-        address holder = _ownerOf(licenceId);
-        if (holder == address(0)) return state;
-        PlanRow storage row = _plans[licenceId >> 32];
-        Term memory term = _term(licenceId);
-        Holding memory holding = _holdings[licenceId];
-        (uint256 clock, uint256 suspendedAt) = _clock(licenceId >> 64);
-        uint256 behind = block.timestamp - clock;
-
-        (state.exists, state.owner) = (true, holder);
-        (state.planId, state.modelId, state.flags) = (licenceId >> 32, licenceId >> 64, row.flags & ~RETIRED);
-        (state.used, state.calls, state.base) = (uint32(term.used), uint32(term.calls), holding.base);
-        (state.amount, state.taken) = (holding.amount, holding.taken);
-        state.vested = _vested(licenceId, row, term, holding);
-        state.suspended = suspendedAt != 0;
-        if (term.expiry != 0) state.expiry = uint64(term.expiry + behind);
-        if (term.cancelled) state.settleAt = uint64(holding.start) + REPORT_WINDOW;
-        else if (holding.start != 0) state.start = uint64(holding.start + behind);
-        state.valid = !term.cancelled && suspendedAt == 0 && (term.expiry == 0 || clock < term.expiry)
-            && (term.calls == 0 || term.used < term.calls);
     }
 }
