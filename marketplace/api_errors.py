@@ -62,13 +62,19 @@ STATUS: dict[str, int] = {
     # Licences, orders, jobs.
     "plan.not_found": 404,
     "plan.retired": 409,
+    "licence.not_found": 404,
     "licence.none": 403,
     "licence.expired": 403,
+    "licence.cancelled": 403,
+    "licence.suspended": 403,
     "licence.foreign": 403,
     "licence.wrong_model": 403,
     "licence.no_run_right": 403,
     "licence.calls_exhausted": 403,
     "licence.purchase_unknown": 503,
+    "operator.not_found": 404,
+    "payment.balance_too_low": 409,
+    "transaction.nothing_to_do": 409,
     "order.not_found": 404,
     "order.conflict": 409,
     "order.too_many_open": 429,
@@ -145,6 +151,7 @@ STATUS: dict[str, int] = {
     "chain.finality_violated": 503,
     "chain.development_only": 403,
     "chain.demo_wallet_refused": 403,
+    "typed_data.invalid": 422,
     # Of commands and start-up; no request meets them.
     "faults.invalid_plan": 500,
 }
