@@ -94,6 +94,21 @@ def _personal_sign(params: Sequence[Any]) -> Any:
     return get_gateway().request("personal_sign", [message, address])
 
 
+def _sign_typed_data(params: Sequence[Any]) -> Any:
+    """EIP-712. The data come as the JSON text that wallets take, and must name this chain."""
+    address, text = params if len(params) == 2 else (None, None)
+    _own_account(address)
+    try:
+        typed = json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        typed = None
+    if not isinstance(typed, dict) or not isinstance(typed.get("domain"), dict):
+        raise DemoWalletRefused("eth_signTypedData_v4 takes an address and typed data.", rpc_code=INVALID_PARAMS)
+    if str(typed["domain"].get("chainId")) not in (str(settings.CHAIN_ID), hex(settings.CHAIN_ID)):
+        raise DemoWalletRefused("The typed data are for another chain.", rpc_code=UNKNOWN_CHAIN)
+    return get_gateway().request("eth_signTypedData_v4", [address, typed])
+
+
 def _send_transaction(params: Sequence[Any]) -> Any:
     transaction = params[0] if len(params) == 1 else None
     if not isinstance(transaction, dict) or not set(transaction) <= _TRANSACTION_MEMBERS or not transaction.get("to"):
@@ -130,6 +145,7 @@ _OWN: dict[str, Callable[[Sequence[Any]], Any]] = {
     "eth_accounts": _accounts,
     "eth_requestAccounts": _accounts,
     "personal_sign": _personal_sign,
+    "eth_signTypedData_v4": _sign_typed_data,
     "eth_sendTransaction": _send_transaction,
     "wallet_switchEthereumChain": _switch_chain,
 }

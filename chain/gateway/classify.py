@@ -68,7 +68,9 @@ def error_name(error: Any, *, method: str) -> ChainError:
     message = text_clean(error.get("message"))
     data = revert_data(error.get("data"))
     if data is not None or (method in {"eth_call", "eth_estimateGas"} and (code == 3 or _REVERT.search(message))):
-        return revert_read(data) if data else RevertedSilently(message)
+        reverted = revert_read(data) if data else RevertedSilently(message)
+        reverted.revert_data = data or b""
+        return reverted
     return _by_words(code, message, method)
 
 

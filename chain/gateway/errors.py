@@ -75,9 +75,11 @@ class Reverted(ChainError):
 
     `error` is the custom error's name in Solidity (`Error` for a text, `Panic` for a failed assertion, `Unknown` for
     what no interface of ours declares), `error_args` its arguments by their names there. The subclasses say which.
+    `revert_data` are the bytes as the node gave them, for those who decode them themselves.
     """
 
     code = REVERTED
+    revert_data: bytes = b""
 
     def __init__(self, error: str, args: dict[str, Any], *, message: str) -> None:
         super().__init__(message, error=error, args={name: _json_safe(value) for name, value in args.items()})

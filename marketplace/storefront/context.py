@@ -29,6 +29,8 @@ def _contracts() -> dict[str, str]:
     """Addresses of the contracts; empty before they are deployed, and pages then offer nothing to sign."""
     try:
         book = chain.address_book()
-        return {name: book.contract(name).address for name in ("ModelRegistry", "LicenceMarket")}
+        found = {name: book.contract(name).address for name in ("ModelRegistry", "LicenceMarket")}
+        # Only development chains have it.
+        return found | {name: entry.address for name, entry in book.contracts.items() if name == "TestUSD"}
     except (AddressBookMissing, AddressBookInvalid, UnknownContract):
         return {}

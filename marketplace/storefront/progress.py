@@ -9,6 +9,25 @@ from chain.gateway.errors import ChainError
 from marketplace.orders.models import Order, OrderKind, OrderState
 from marketplace.orders.selectors import order_message
 
+# What each kind did once its event was seen, from the event's arguments.
+_TEXTS = {
+    OrderKind.BUY: "Bought: the licence is yours.",
+    OrderKind.RENEW: "Renewed: a new term has begun.",
+    OrderKind.CANCEL: "Cancelled: the licence has ended.",
+    OrderKind.SETTLE: "Settled: what had not vested is paid.",
+    OrderKind.DELIVER: "Delivered: the key may be handed over.",
+    OrderKind.COLLECT: "Collected: what had vested is the plan's income.",
+    OrderKind.SPLIT: "Split: each share is credited.",
+    OrderKind.PUBLISH: "Published as model {modelId}.",
+    OrderKind.RELEASE: "Published as release {number}.",
+    OrderKind.ADD_PLAN: "The plan is on sale.",
+    OrderKind.RETIRE_PLAN: "The plan is retired.",
+    OrderKind.WITHDRAW: "Withdrawn.",
+    OrderKind.WITHDRAW_ACCOUNT: "Withdrawn.",
+    OrderKind.REGISTER_OPERATOR: "Registered as operator {operatorId}.",
+    OrderKind.SET_OPERATOR: "Operator {operatorId} is changed.",
+}
+
 _POLL = "1s"
 _POLL_SLOWLY = "10s"
 
@@ -58,16 +77,9 @@ def _seen(order: Order) -> OrderProgress:
     if event is None:
         raise ValueError("an order that was seen has its event")
     block = f"The index has seen it in block {event.block_number}."
-    texts = {
-        OrderKind.BUY: f"Bought: the licence is yours. {block}",
-        OrderKind.PUBLISH: f"Published as model {event.args.get('modelId')}. {block}",
-        OrderKind.RELEASE: f"Published as release {event.args.get('number')}. {block}",
-        OrderKind.ADD_PLAN: f"The plan is on sale. {block}",
-        OrderKind.RETIRE_PLAN: f"The plan is retired. {block}",
-        OrderKind.WITHDRAW: f"Withdrawn. {block}",
-    }
+    text = _TEXTS[OrderKind(order.kind)].format(**event.args)
     link, link_text = _next_step(order, event.args)
-    return OrderProgress("seen", texts[OrderKind(order.kind)], "ok", is_open=False, link=link, link_text=link_text)
+    return OrderProgress("seen", f"{text} {block}", "ok", is_open=False, link=link, link_text=link_text)
 
 
 def _next_step(order: Order, args: dict[str, str]) -> tuple[str, str]:
@@ -76,6 +88,12 @@ def _next_step(order: Order, args: dict[str, str]) -> tuple[str, str]:
             # The plan's id carries its model's.
             model = reverse("model", args=[int(args["planId"]) >> 32])
             return f"{model}?licence={args['licenceId']}#run", "Run the model"
+        case OrderKind.RENEW | OrderKind.CANCEL | OrderKind.SETTLE | OrderKind.DELIVER:
+            return reverse("licence", args=[args["licenceId"]]), "Show the licence"
+        case OrderKind.REGISTER_OPERATOR | OrderKind.SET_OPERATOR:
+            return reverse("operator", args=[args["operatorId"]]), "Show the operator"
+        case OrderKind.WITHDRAW_ACCOUNT:
+            return reverse("operators"), "Show my operators"
         case OrderKind.PUBLISH | OrderKind.RELEASE:
             return reverse("release", args=[args["digest"]]), "Go on"
         case _:

@@ -3,7 +3,20 @@
 from django.urls import path, register_converter
 
 from marketplace.storefront.converters import DigestConverter, Uint256Converter
-from marketplace.storefront.views import api_page, demo, jobs, keys, mine, models, orders, publish, session, status
+from marketplace.storefront.views import (
+    api_page,
+    demo,
+    jobs,
+    keys,
+    licences,
+    mine,
+    models,
+    operators,
+    orders,
+    publish,
+    session,
+    status,
+)
 
 register_converter(Uint256Converter, "uint256")
 register_converter(DigestConverter, "digest")
@@ -13,6 +26,11 @@ urlpatterns = [
     path("models/<uint256:model_id>/", models.model_page, name="model"),
     path("models/<uint256:model_id>/run/", jobs.run, name="run"),
     path("licences/", mine.my_licences, name="licences"),
+    path("licences/<uint256:licence_id>/", licences.licence_page, name="licence"),
+    path("licences/<uint256:licence_id>/refund/", licences.licence_refund, name="licence-refund"),
+    path("licences/<uint256:licence_id>/cancel/", licences.licence_cancel, name="licence-cancel"),
+    path("operators/", operators.operators, name="operators"),
+    path("operators/<uint256:operator_id>/", operators.operator_page, name="operator"),
     path("orders/<uuid:order_id>/state/", orders.order_state, name="order-state"),
     path("jobs/", jobs.jobs, name="jobs"),
     path("jobs/<uuid:job_id>/", jobs.job_page, name="job"),

@@ -119,7 +119,9 @@ def test_demo_wallet_passes_a_revert_on_with_its_name(anonymous, listed):
     request["data"] = abi.call_encode("LicenceMarket", "retirePlan", [listed.plan_id])
     error = _call(anonymous, {"method": "eth_call", "params": [request, "latest"]}).json()["error"]
     assert error["code"] == 3
-    assert "NotModelOwner" in error["message"]
+    assert f"Only the owner of model {listed.model_id}" in error["message"]
+    (refusal,) = [item for item in abi.artefact("LicenceMarket").errors.values() if item["name"] == "NotModelOwner"]
+    assert error["data"] == abi.selector(refusal) + f"{listed.model_id:064x}{int(listed.market.outsider, 16):064x}"
 
 
 def test_demo_wallet_beyond_the_rate_must_wait(anonymous, market, db, monkeypatch):

@@ -1,5 +1,7 @@
 """What the page says of a transaction: each state has its own words, and only the index says bought."""
 
+import json
+
 import pytest
 
 from chain.gateway.errors import NodeUnavailable
@@ -58,7 +60,8 @@ def test_order_that_the_contract_refused_shows_the_reason(signed_in, buyer, list
     services.orders_follow()
     response = client.get(f"/orders/{order.pk}/state/?seen=refused")
     assert 'data-order-state="reverted"' in response.content.decode()
-    assert "PlanHashDiffers" in read(response).text
+    assert "The contract refused the transaction: " in read(response).text
+    assert "is not what you agreed to" in read(response).text
 
 
 def test_order_while_the_node_is_down_says_so(signed_in, buyer, bought, read, settings, monkeypatch):
@@ -86,9 +89,13 @@ def test_licences_page_shows_purchases_on_their_way(signed_in, buyer, bought, li
 def test_my_models_page_shows_income_and_plans(signed_in, publisher, listed, holder, read):
     page = read(signed_in(publisher).get("/my/models/"))
     assert "2.5 TestUSD" in page.text
-    (box,) = [tag for _name, tag in page.tags if "data-withdraw" in tag]
-    assert box["data-model"] == str(listed.model_id)
-    assert box["data-token"] == listed.market.usd
+    (box,) = [tag for _name, tag in page.tags if tag.get("data-call") == "split"]
+    assert box["data-args"] == f'["{listed.plan_id}"]'
+    listed.market.split(listed.plan_id)
+    listed.market.index()
+    page = read(signed_in(publisher).get("/my/models/"))
+    (box,) = [tag for _name, tag in page.tags if tag.get("data-call") == "withdraw"]
+    assert json.loads(box["data-args"]) == [str(listed.model_id), listed.market.usd, publisher.address]
 
 
 def test_my_models_page_after_a_transfer_is_the_new_owners(signed_in, publisher, outsider, listed: object, read):
@@ -100,16 +107,21 @@ def test_my_models_page_after_a_transfer_is_the_new_owners(signed_in, publisher,
     assert "Scales" in read(signed_in(outsider).get("/my/models/")).text
 
 
-def test_my_models_page_asks_the_chain_once_for_a_page_of_models(signed_in, publisher, listed, read, monkeypatch):
-    listed.market.add_plan(listed.market.publish(b"\x07" * 32))
-    listed.market.index()
+def test_my_models_page_asks_the_chain_as_often_for_many_models_as_for_one(
+    signed_in, publisher, listed, read, monkeypatch
+):
     asked = []
     batch = JsonRpcGateway.call_many
-    monkeypatch.setattr(JsonRpcGateway, "call_many", lambda *args: asked.append(args) or batch(*args))
+    monkeypatch.setattr(JsonRpcGateway, "call_many", lambda *args, **more: asked.append(args) or batch(*args, **more))
     client = signed_in(publisher)
     client.get("/my/models/")
-    assert len(asked) == 1
-    monkeypatch.setattr("marketplace.storefront.views.mine.MODELS_PER_PAGE", 1)
+    for_one = len(asked)
+    for digest in (b"\x07" * 32, b"\x08" * 32):
+        listed.market.add_plan(listed.market.publish(digest))
+    listed.market.index()
+    client.get("/my/models/")
+    assert len(asked) == 2 * for_one <= 10
+    monkeypatch.setattr("marketplace.storefront.views.mine.MODELS_PER_PAGE", 2)
     assert "Scales" not in read(client.get("/my/models/")).text
     (following,) = [link["href"] for link in read(client.get("/my/models/")).all("a") if link.get("rel") == "next"]
     assert "Scales" in read(client.get(following)).text

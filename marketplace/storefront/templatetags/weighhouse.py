@@ -91,8 +91,33 @@ def moment(when: datetime | None) -> SafeString:
 
 
 @register.filter
+def day(when: datetime | None) -> SafeString:
+    """A day in UTC with its hour, for an axis."""
+    if when is None:
+        return SafeString("")
+    utc = when.astimezone(timezone.get_default_timezone())
+    return format_html('<time datetime="{}">{}</time>', utc.isoformat(), utc.strftime("%-d %b %Y, %H:%M"))
+
+
+@register.filter
+def second(when: datetime | None) -> SafeString:
+    """A time in UTC, to the second, machine-readable too."""
+    if when is None:
+        return moment(None)
+    utc = when.astimezone(timezone.get_default_timezone())
+    return format_html('<time datetime="{}">{} UTC</time>', utc.isoformat(), utc.strftime("%-d %b %Y, %H:%M:%S"))
+
+
+@register.filter
 def percent(value: float) -> str:
     return f"{value * 100:.1f} %"
+
+
+@register.filter
+def bps(value: int) -> str:
+    """Basis points as a percentage, exact: 250 is 2.5 %."""
+    text = f"{value / 100:.2f}".rstrip("0").rstrip(".")
+    return f"{text} %"
 
 
 @register.filter

@@ -36,7 +36,8 @@ def demo_wallet(request: HttpRequest) -> JsonResponse:
     except DemoWalletRefused as error:
         return _error(error.rpc_code, error.message)
     except Reverted as error:
-        return _error(REVERTED, error.message, error.data)
+        # As a node answers: the page decodes it with its own ABI.
+        return _error(REVERTED, error.message, "0x" + error.revert_data.hex())
     except WeighhouseError as error:
         return _error(INTERNAL, error.message)
 

@@ -1,12 +1,15 @@
 """What the signed-in address holds: licences, and models with their income."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
+from weighhouse.core.errors import WeighhouseError
 
+from chain import selectors as chain
 from chain.gateway.errors import ChainError
 from marketplace.inference import selectors as inference
 from marketplace.inference.selectors import CallsUsed
@@ -16,12 +19,16 @@ from marketplace.licences.selectors import IncomeView, LicenceView, PlanView
 from marketplace.licences.tokens import token_list
 from marketplace.orders import selectors as orders
 from marketplace.orders.models import Order, OrderKind
+from marketplace.storefront.calls import WalletCall, retire_call
+from marketplace.storefront.income import IncomePicture, income_picture
+from marketplace.storefront.leaving import STATE_WORDS
 from marketplace.storefront.progress import OrderProgress, order_progress
 from models_registry import selectors as registry
-from models_registry.selectors import ModelSummary
+from models_registry.selectors import Lineage, ModelSummary
 
 ORDERS_SHOWN = 5
 LICENCES_PER_PAGE = 50
+SETTLED_SHOWN = 20
 MODELS_PER_PAGE = 10
 PAGE_DIGITS = 6
 
@@ -35,9 +42,17 @@ class LicenceRow:
     calls_left: int | None
 
     @property
+    def word(self) -> str:
+        return STATE_WORDS[self.view.state][0]
+
+    @property
+    def look(self) -> str:
+        return STATE_WORDS[self.view.state][1]
+
+    @property
     def can_run(self) -> bool:
         has_calls = self.calls_left is None or self.calls_left > 0
-        return bool(self.view.plan.flags & Right.RUN) and self.view.state != "expired" and has_calls
+        return bool(self.view.plan.flags & Right.RUN) and self.view.is_active and has_calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +60,10 @@ class OwnedModel:
     """A model with what only its owner sees. `income_error` says why the chain could not be asked."""
 
     model: ModelSummary
-    plans: list[PlanView]
-    income: list[IncomeView]
+    plans: list[tuple[PlanView, WalletCall]]
+    income: list[IncomePicture]
     income_error: str
+    lineage: Lineage
 
 
 @login_required
@@ -61,6 +77,7 @@ def my_licences(request: HttpRequest) -> HttpResponse:
     context = {
         "licences": _licence_rows(views[:LICENCES_PER_PAGE]),
         "orders": _orders_open(request) if page == 1 else [],
+        "settled": _licence_rows(licences.licence_list_settled(address, limit=SETTLED_SHOWN)) if page == 1 else [],
         "is_later_page": page > 1,
         "next_page": page + 1 if len(views) > LICENCES_PER_PAGE else None,
     }
@@ -75,7 +92,7 @@ def _licence_rows(views: list[LicenceView]) -> list[LicenceRow]:
         model = models.get(view.licence.model_id)
         use = used.get(view.licence.licence_id, CallsUsed(0, 0))
         name = model.name if model else f"Model {view.licence.model_id}"
-        rows.append(LicenceRow(view, name, use.left(view.licence.calls)))
+        rows.append(LicenceRow(view, name, use.left(view.calls)))
     return rows
 
 
@@ -89,20 +106,22 @@ def _orders_open(request: HttpRequest) -> list[tuple[Order, OrderProgress]]:
 @require_safe
 def my_models(request: HttpRequest) -> HttpResponse:
     """Models of the signed-in address: releases, plans, income."""
-    ids = registry.model_ids_owned_by(request.user.address)[::-1]  # type: ignore[union-attr]
+    address = request.user.address  # type: ignore[union-attr]
+    ids = registry.model_ids_owned_by(address)[::-1]
     page = _page(request)
     shown = ids[(page - 1) * MODELS_PER_PAGE : page * MODELS_PER_PAGE]
     models = registry.model_get_many(shown)
     context = {
-        "models": _owned([models[model_id] for model_id in shown if model_id in models]),
+        "models": _owned([models[model_id] for model_id in shown if model_id in models], owner=address),
         "tokens": token_list(),
         "is_later_page": page > 1,
         "next_page": page + 1 if len(ids) > page * MODELS_PER_PAGE else None,
+        **_plan_form(address),
     }
     return render(request, "storefront/my_models.html", context)
 
 
-def _owned(models: list[ModelSummary]) -> list[OwnedModel]:
+def _owned(models: list[ModelSummary], *, owner: str) -> list[OwnedModel]:
     """Plans and income of a page of models; the chain is asked once for all of them."""
     income: dict[int, list[IncomeView]] = {}
     failure = ""
@@ -113,12 +132,26 @@ def _owned(models: list[ModelSummary]) -> list[OwnedModel]:
     return [
         OwnedModel(
             model,
-            licences.plan_list_for_model(model.model_id, with_retired=True),
-            income.get(model.model_id, []),
+            [(view, retire_call(view.plan)) for view in licences.plan_list_for_model(model.model_id, with_retired=True)],
+            [income_picture(view, owner=owner) for view in income.get(model.model_id, [])],
             failure,
+            registry.lineage_get(model.model_id),
         )
         for model in models
     ]
+
+
+def _plan_form(address: str) -> dict[str, Any]:
+    """What the form of a new plan offers: the protocol's fee of now, this site's operator, the publisher's own."""
+    try:
+        fee_bps = chain.market_settings().fee_bps
+    except (ChainError, WeighhouseError) as error:
+        return {"plan_form_error": f"Plans cannot be added now: {error.message}"}
+    return {
+        "fee_bps": fee_bps,
+        "site_operator_id": chain.site_operator_id(),
+        "own_operators": [row for row in licences.operator_list_for_owner(address) if not row.is_disabled],
+    }
 
 
 def _page(request: HttpRequest) -> int:

@@ -54,6 +54,7 @@ def model_page(request: HttpRequest, model_id: int) -> HttpResponse:
         "releases": registry.release_list_for_model(model_id, limit=RELEASES_SHOWN),
         "release_count": registry.release_count_for_model(model_id),
         "plans": licences.plan_list_for_model(model_id),
+        "lineage": registry.lineage_get(model_id),
         **run_context(request, model),
     }
     return render(request, "storefront/model.html", context)
@@ -65,7 +66,7 @@ def run_context(request: HttpRequest, model: ModelSummary) -> dict[str, Any]:
     held = []
     if request.user.is_authenticated and spec:
         held = licences.licence_list_for_holder(request.user.address, model_id=model.model_id)
-    usable = [view for view in held if view.plan.flags & Right.RUN and view.state != "expired"]
+    usable = [view for view in held if view.plan.flags & Right.RUN and view.is_active]
     return {
         "spec": spec,
         "licences": usable,
