@@ -24,10 +24,13 @@ from tests.contracts_model.states import (
     TRANSFERABLE,
     Licence,
     Plan,
+    Request,
     Terms,
 )
 from tests.contracts_model.terms_model import terms_reasons
 
+# In the order of the interface's enumeration.
+SKIP_REASONS = ("Unknown", "Unmetered", "Foreign", "Disabled", "Closed", "NotHigher", "AboveTotal")
 MOST_SERIAL = 2**24 - 1
 MOST_TIME = 2**32 - 1
 MOST_AMOUNT = 2**96 - 1
@@ -40,7 +43,7 @@ class MarketModel(RolesModel):
         super().__init__(registry, market=market, admin=admin, treasury=treasury, now=now)
         self.plans: dict[int, Plan] = {}
         self.licences: dict[int, Licence] = {}
-        self.requests_used: set[Any] = set()
+        self.requests_used: set[tuple[int, Request]] = set()
 
     # ------------------------------------------------------------------ plans
 
@@ -51,6 +54,7 @@ class MarketModel(RolesModel):
         number = 1 + sum(1 for plan in self.plans.values() if plan.terms.modelId == terms.modelId)
         plan_id = terms.modelId << 32 | number
         self.plans[plan_id] = Plan(terms)
+        self.emit("PlanAdded", planId=plan_id, modelId=terms.modelId, terms=asdict(terms))
         return plan_id
 
     def retire_plan(self, plan_id: int, *, by: str) -> None:
@@ -60,6 +64,7 @@ class MarketModel(RolesModel):
         reasons.when(plan.retired, "PlanIsRetired")
         reasons.refuse()
         plan.retired = True
+        self.emit("PlanRetired", planId=plan_id)
 
     # ------------------------------------------------------------------ buying
 
@@ -81,6 +86,8 @@ class MarketModel(RolesModel):
         plan.earned += entry
         amount = plan.terms.price - entry
         self.licences[licence_id] = Licence(plan_id, recipient, amount, clock, expiry, plan.terms.calls)
+        paid = {"payer": payer, "price": plan.terms.price, "entry": entry, "expiry": expiry, "calls": plan.terms.calls}
+        self.emit("LicenceBought", licenceId=licence_id, planId=plan_id, holder=recipient, **paid)
         self.books.move(plan.terms.token, plan.terms.price, source=payer, to=self.market)
         return licence_id
 
@@ -100,10 +107,12 @@ class MarketModel(RolesModel):
         reasons.refuse()
         self._settle(licence_id)
         plan.earned += entry
+        paid = {"payer": payer, "price": terms.price, "entry": entry, "amount": amount}
         licence.amount, licence.taken = amount, 0
         licence.start, licence.base = clock, licence.used
         licence.total += terms.calls
         licence.expiry = expiry
+        self.emit("LicenceRenewed", licenceId=licence_id, **paid, expiry=expiry, calls=licence.total)
         self.books.move(terms.token, terms.price, source=payer, to=self.market)
 
     def _sale_reasons(self, plan: Plan, *, agreed: bool) -> Reasons:
@@ -135,15 +144,20 @@ class MarketModel(RolesModel):
 
     def _settle(self, licence_id: int) -> None:
         """Move what has vested to the plan's income."""
+        self._take(licence_id, self.vested(licence_id))
+
+    def _take(self, licence_id: int, vested: int) -> None:
         licence = self.licences[licence_id]
-        vested = self.vested(licence_id)
-        self.plans[licence.plan_id].earned += vested - licence.taken
+        amount = vested - licence.taken
+        self.plans[licence.plan_id].earned += amount
         licence.taken = vested
+        if amount:
+            self.emit("IncomeVested", licenceId=licence_id, amount=amount)
 
     # ------------------------------------------------------------------ leaving
 
     def cancel(self, licence_id: int, to: str, *, by: str) -> int | None:
-        """The refund, or None where it is settled later. A signed request is the holder's own: `by` is who signed."""
+        """The refund, or None where it is settled later."""
         licence = self._licence(licence_id)
         plan = self.plans[licence.plan_id]
         reasons = Reasons()
@@ -153,10 +167,21 @@ class MarketModel(RolesModel):
         reasons.refuse()
         self._settle(licence_id)
         plan.live -= 1
+        settle_at = self.now + REPORT_WINDOW if plan.terms.calls else 0
+        self.emit("LicenceCancelled", licenceId=licence_id, holder=by, settleAt=settle_at)
         if plan.terms.calls:
             licence.cancelled_at = self.now
             return None
         return self._pay_and_burn(licence_id, to)
+
+    def cancel_by_sig(self, licence_id: int, to: str, *, signer: str, deadline: int) -> int | None:
+        """A cancellation that the holder signed, whoever sends it."""
+        licence = self._licence(licence_id)
+        reasons = Reasons()
+        reasons.when(self.now > deadline, "DeadlinePassed")
+        reasons.when(signer != licence.owner, "SignatureInvalid")
+        reasons.refuse()
+        return self.cancel(licence_id, to, by=licence.owner)
 
     def settle(self, licence_id: int, to: str, *, by: str) -> int:
         licence = self._licence(licence_id)
@@ -172,11 +197,13 @@ class MarketModel(RolesModel):
         self._settle(licence_id)
         if licence.cancelled_at is None:
             plan.live -= 1
+            self.emit("LicenceCancelled", licenceId=licence_id, holder=licence.owner, settleAt=0)
         return self._pay_and_burn(licence_id, to)
 
     def _pay_and_burn(self, licence_id: int, to: str) -> int:
         licence = self.licences.pop(licence_id)
         refund = licence.amount - licence.taken
+        self.emit("LicenceSettled", licenceId=licence_id, holder=licence.owner, to=to, refund=refund)
         self.books.move(self.plans[licence.plan_id].terms.token, refund, source=self.market, to=to)
         return refund
 
@@ -192,6 +219,9 @@ class MarketModel(RolesModel):
             why = self._skip_reason(licence_id, count, by)
             if why is None:
                 self.licences[licence_id].used = count
+                self.emit("UsageReported", licenceId=licence_id, used=count)
+            else:
+                self.emit("UsageSkipped", licenceId=licence_id, used=count, reason=SKIP_REASONS.index(why))
             outcome.append((licence_id, why))
         return outcome
 
@@ -212,8 +242,7 @@ class MarketModel(RolesModel):
         }
         return next((name for name, applies in reasons.items() if applies), None)
 
-    def deliver(self, licence_id: int, request: Any, *, by: str, signer: str, deadline: int) -> None:
-        """`request` identifies what the holder signed: licence, key and deadline."""
+    def deliver(self, licence_id: int, request: Request, *, by: str, signer: str) -> None:
         licence = self._licence(licence_id)
         terms = self.plans[licence.plan_id].terms
         reasons = Reasons()
@@ -222,13 +251,14 @@ class MarketModel(RolesModel):
         reasons.when(licence.cancelled_at is not None, "LicenceIsCancelled")
         reasons.when(self.suspended(terms.modelId), "ModelIsSuspended")
         reasons.when(terms.period and self.clock(terms.modelId) >= licence.expiry, "LicenceExpired")
-        reasons.when(self.now > deadline, "DeadlinePassed")
+        reasons.when(self.now > request.deadline, "DeadlinePassed")
         reasons.when(signer != licence.owner, "SignatureInvalid")
-        reasons.when(request in self.requests_used, "RequestUsed")
+        reasons.when((licence_id, request) in self.requests_used, "RequestUsed")
         reasons.refuse()
-        self.requests_used.add(request)
-        self.plans[licence.plan_id].earned += licence.amount - licence.taken
-        licence.taken = licence.amount
+        self.requests_used.add((licence_id, request))
+        self._take(licence_id, licence.amount)
+        handed = {"recipientKey": request.recipient_key, "wrappedKeyHash": request.wrapped_key_hash}
+        self.emit("KeyDelivered", licenceId=licence_id, holder=signer, **handed)
 
     def _delivers(self, terms: Terms, by: str) -> bool:
         operator = self.operators.get(terms.operatorId)
@@ -253,13 +283,19 @@ class MarketModel(RolesModel):
         ancestors = self.registry.models[terms.modelId].ancestors
         parts = self.shares(plan_id, plan.earned) - self.shares(plan_id, plan.split)
         plan.split = plan.earned
+        if not parts.total:
+            return parts
+        payee = self.operators[terms.operatorId].payee if terms.operatorId else NOBODY
         self.books.credit_account(self.treasury, terms.token, parts.fee)
-        if terms.operatorId:
-            payee = self.operators[terms.operatorId].payee
-            self.books.credit_account(payee, terms.token, parts.service)
+        self.books.credit_account(payee, terms.token, parts.service)
+        credited = {"planId": plan_id, "token": terms.token}
         for (model_id, _), part in zip(ancestors, parts.ancestors, strict=True):
             self.books.credit_model(model_id, terms.token, part)
+            if part:
+                self.emit("AncestorCredited", **credited, modelId=model_id, amount=part)
         self.books.credit_model(terms.modelId, terms.token, parts.publisher)
+        shares = {"fee": parts.fee, "service": parts.service, "publisher": parts.publisher}
+        self.emit("IncomeSplit", **credited, amount=parts.total, treasury=self.treasury, payee=payee, **shares)
         return parts
 
     def shares(self, plan_id: int, income: int) -> Shares:
@@ -275,6 +311,7 @@ class MarketModel(RolesModel):
         self._recipient_check(reasons, to)
         reasons.refuse()
         assert credit is not None
+        self.emit("IncomeWithdrawn", modelId=model_id, token=token, to=to, amount=credit.open)
         return self._pay_credit(credit, token, to)
 
     def withdraw_account(self, token: str, to: str, *, by: str) -> int:
@@ -284,6 +321,7 @@ class MarketModel(RolesModel):
         self._recipient_check(reasons, to)
         reasons.refuse()
         assert credit is not None
+        self.emit("AccountWithdrawn", account=by, token=token, to=to, amount=credit.open)
         return self._pay_credit(credit, token, to)
 
     # ------------------------------------------------------------------ the token
@@ -366,7 +404,6 @@ class MarketModel(RolesModel):
 
 
 def _no_licence() -> dict[str, Any]:
-    numbers = ("planId", "modelId", "expiry", "used", "calls", "base", "flags", "settleAt")
-    money = ("amount", "taken", "vested", "start")
-    flags = {"exists": False, "valid": False, "suspended": False}
-    return flags | {"owner": NOBODY} | dict.fromkeys((*numbers, *money), 0)
+    state: dict[str, Any] = {"exists": False, "owner": NOBODY, "planId": 0, "modelId": 0, "expiry": 0}
+    state |= {"used": 0, "calls": 0, "base": 0, "flags": 0, "valid": False, "suspended": False, "settleAt": 0}
+    return state | {"amount": 0, "taken": 0, "vested": 0, "start": 0}

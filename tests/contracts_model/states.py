@@ -61,6 +61,16 @@ class Licence:
     cancelled_at: int | None = None
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a holder signs to have a release key delivered, and what is delivered."""
+
+    recipient_key: str
+    deadline: int
+    # Not signed by the holder: part of the delivery.
+    wrapped_key_hash: str = field(compare=False, default="0x" + "00" * 32)
+
+
 @dataclass
 class Operator:
     owner: str
