@@ -14,7 +14,7 @@ from chain.deployment import Deployer
 from chain.development import DEVELOPMENT_ACCOUNTS, development_require
 from chain.explorer import verification_lines
 from chain.gateway import get_gateway
-from chain.market_roles import fee_set, roles_report
+from chain.market_roles import NOBODY, fee_set, roles_report
 from chain.transactions import address_of
 
 _ROLES = {
@@ -89,7 +89,11 @@ class Command(BaseCommand):
             raise CommandError(
                 f"Name {', '.join(missing)}: off development chains no role is the deployer's by default."
             )
-        return Roles(**{role: _address(f"--{role}", options[role] or deployer) for role in _ROLES})
+        roles = Roles(**{role: _address(f"--{role}", options[role] or deployer) for role in _ROLES})
+        for role, holder in (("admin", roles.admin), ("treasury", roles.treasury)):
+            if holder == NOBODY:
+                raise CommandError(f"--{role} cannot be nobody.")
+        return roles
 
     def _key(self) -> str:
         if settings.DEPLOYER_KEY:
