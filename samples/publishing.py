@@ -20,8 +20,8 @@ from weighhouse.core.unixfs import Dag, directory_node_add, file_add
 from chain import abi
 from chain.gateway import get_gateway
 from chain.gateway.parse import number_parse
-from chain.selectors import address_book
-from chain.transactions import TransactionRequest, address_of, call_data, receipt_wait, send
+from chain.selectors import address_book, market_settings, site_operator_id
+from chain.transactions import address_of, call_data, receipt_wait, send
 from marketplace.licences.selectors import plan_list_for_model
 from models_registry import selectors, services
 from models_registry.errors import ModelNotFoundError, ReleaseNotFoundError
@@ -183,8 +183,10 @@ class SamplePublisher:
             if model.owner != self._address:
                 self._say(f"{item.label}: model {model.model_id} belongs to {model.owner} now; its plans are theirs")
                 continue
-            missing = [plan for plan in item.sample.plans if plan_terms(plan, model.model_id) not in model.plans]
-            sent += [send(self._key, _plan_transaction(plan, model.model_id)) for plan in missing]
+            wanted = [plan_terms(plan, model.model_id) for plan in item.sample.plans]
+            known = [_without_fee(terms) for terms in model.plans]
+            missing = [terms for terms in wanted if _without_fee(terms) not in known]
+            sent += [send(self._key, call_data("LicenceMarket", "addPlan", [terms])) for terms in missing]
             if missing:
                 self._say(f"{item.label}: adding {len(missing)} plans to model {model.model_id}")
         _receipts_wait(sent)
@@ -242,21 +244,30 @@ def chain_models(publisher: str) -> list[ChainModel]:
 
 
 def plan_terms(plan: SamplePlan, model_id: int) -> dict[str, Any]:
-    """The plan as the contract takes it."""
+    """The plan as the contract takes it now: with the protocol's fee of the moment, and with this site's operator."""
     token = ZERO_ADDRESS if plan.token == NATIVE else address_book().contract(plan.token).address
+    operator_id = site_operator_id() if plan.needs_operator else 0
+    if plan.needs_operator and not operator_id:
+        raise PublishingError("This site has no operator yet. Run `manage.py deploy_contracts --demo-funds`.")
     return {
         "modelId": model_id,
         "token": token,
         "price": plan.price,
         "period": plan.period_s,
+        "vesting": plan.vesting_s,
         "calls": plan.calls,
         "supply": plan.supply,
+        "feeBps": market_settings().fee_bps,
+        "operatorId": operator_id,
+        "serviceBps": plan.service_bps,
+        "entryBps": plan.entry_bps,
         "flags": plan.flags,
     }
 
 
-def _plan_transaction(plan: SamplePlan, model_id: int) -> TransactionRequest:
-    return call_data("LicenceMarket", "addPlan", [plan_terms(plan, model_id)])
+def _without_fee(terms: dict[str, Any]) -> dict[str, Any]:
+    """What tells plans apart here. One that was added under another protocol fee is not added again."""
+    return {name: value for name, value in terms.items() if name != "feeBps"}
 
 
 def _receipts_wait(tx_hashes: Sequence[str]) -> None:

@@ -74,6 +74,11 @@ model-list          GET     200       200       200   200      200
 model               GET     200       200       200   200      200
 run                 POST    in        403       302   403      in
 licences            GET     in        200       200   200      in
+licence             GET     200       200       200   200      200
+licence-refund      GET     200       200       200   200      200
+licence-cancel      GET     in        302       200   302      in
+operators           GET     in        200       200   200      in
+operator            GET     200       200       200   200      200
 order-state         GET     in        404       200   404      in
 jobs                GET     in        200       200   200      in
 job                 GET     in        404       200   404      in
@@ -139,6 +144,10 @@ class World:
             "api-model": {"model_id": self.sold.model_id},
             "model": {"model_id": self.sold.model_id},
             "run": {"model_id": self.sold.model_id},
+            "licence": {"licence_id": self.sold.licence_id},
+            "licence-refund": {"licence_id": self.sold.licence_id},
+            "licence-cancel": {"licence_id": self.sold.licence_id},
+            "operator": {"operator_id": self.sold.market.operator_id},
             "order-state": {"order_id": self.order_id},
             "job": {"job_id": self.job.pk},
             "job-state": {"job_id": self.job.pk},

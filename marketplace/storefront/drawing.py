@@ -1,7 +1,7 @@
-"""Pictures of money, drawn by the server as SVG paths: no script, no style attribute, no text inside that would shrink.
+"""Pictures of money, drawn by the server as SVG paths: no script, no style attribute, no text that would shrink.
 
-A picture is stretched to its box (`preserveAspectRatio="none"`, strokes do not scale), so the numbers stand beside it as
-ordinary text, which is also what a screen reader gets.
+A picture is stretched to its box (`preserveAspectRatio="none"`, strokes do not scale), so the numbers stand beside it
+as ordinary text, which is also what a screen reader gets.
 """
 
 from collections.abc import Sequence

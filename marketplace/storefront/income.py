@@ -13,7 +13,7 @@ BATCHES_SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class IncomePicture:
-    """Figures, a bar of where the money sits, and what can be signed. `uncollected` licences wait beyond the buttons."""
+    """Figures, a bar of where the money sits, and what can be signed. `uncollected` licences have no button yet."""
 
     view: IncomeView
     segments: list[Segment]

@@ -25,10 +25,7 @@ def test_reasons_have_words_for_every_error_of_the_contracts():
     known = {name for pair in words for name in pair if name}
     artefacts = sorted((ROOT / "chain" / "contracts" / "abi").glob("*.json"))
     errors = {
-        item["name"]
-        for path in artefacts
-        for item in json.loads(path.read_text())["abi"]
-        if item["type"] == "error"
+        item["name"] for path in artefacts for item in json.loads(path.read_text())["abi"] if item["type"] == "error"
     }
     assert len(errors) > 50
     assert errors - known == set()

@@ -1,6 +1,7 @@
 """Pictures of money: what is drawn where."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -41,9 +42,7 @@ def test_picture_with_calls_shows_the_level_of_use():
     assert not vesting_picture(CURVE, amount=100, now=200).use
 
 
-@pytest.mark.parametrize(
-    ("curve", "amount"), [([(100, 0)], 100), ([], 100), (CURVE, 0), ([(100, 0), (100, 5)], 100)]
-)
+@pytest.mark.parametrize(("curve", "amount"), [([(100, 0)], 100), ([], 100), (CURVE, 0), ([(100, 0), (100, 5)], 100)])
 def test_picture_of_nothing_is_none(curve, amount):
     assert vesting_picture(curve, amount=amount, now=200) is None
 
@@ -71,5 +70,5 @@ def test_bar_fills_its_width_and_shows_every_part(amounts):
         assert segments[0].x == 0
         assert sum(segment.width for segment in segments) == WIDTH
         assert all(segment.width >= 3 for segment in segments)
-        for before, after in zip(segments, segments[1:], strict=False):
+        for before, after in pairwise(segments):
             assert after.x == before.x + before.width

@@ -61,7 +61,7 @@ def test_order_that_the_contract_refused_shows_the_reason(signed_in, buyer, list
     response = client.get(f"/orders/{order.pk}/state/?seen=refused")
     assert 'data-order-state="reverted"' in response.content.decode()
     assert "The contract refused the transaction: " in read(response).text
-    assert "is not what you agreed to" in read(response).text
+    assert "are not those that you agreed to" in read(response).text
 
 
 def test_order_while_the_node_is_down_says_so(signed_in, buyer, bought, read, settings, monkeypatch):

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 OPEN = ["model-list", "publish", "sign-in", "chain-status", "api-page"]
-OWN = ["licences", "jobs", "my-models", "keys"]
+OWN = ["licences", "jobs", "my-models", "operators", "keys"]
 POLICY = {
     "default-src 'none'",
     "script-src 'self'",
@@ -59,7 +59,9 @@ def test_model_address_that_is_no_id_is_not_found(anonymous, db, model):
 
 
 def _visited(client, listed) -> list[tuple[str, object]]:
-    paths = [reverse(name) for name in (*OPEN, *OWN)] + [listed.url, "/nothing/here/"]
+    licence = f"/licences/{listed.plan_id << 32 | 1}/"
+    own = [listed.url, licence, f"{licence}cancel/", f"/operators/{listed.market.operator_id}/"]
+    paths = [*(reverse(name) for name in (*OPEN, *OWN)), *own, "/nothing/here/"]
     return [(path, client.get(path, follow=True)) for path in paths]
 
 

@@ -132,13 +132,18 @@ def _owned(models: list[ModelSummary], *, owner: str) -> list[OwnedModel]:
     return [
         OwnedModel(
             model,
-            [(view, retire_call(view.plan)) for view in licences.plan_list_for_model(model.model_id, with_retired=True)],
+            _plans(model.model_id),
             [income_picture(view, owner=owner) for view in income.get(model.model_id, [])],
             failure,
             registry.lineage_get(model.model_id),
         )
         for model in models
     ]
+
+
+def _plans(model_id: int) -> list[tuple[PlanView, WalletCall]]:
+    views = licences.plan_list_for_model(model_id, with_retired=True)
+    return [(view, retire_call(view.plan)) for view in views]
 
 
 def _plan_form(address: str) -> dict[str, Any]:
