@@ -37,7 +37,6 @@ class LicenceSuspendedError(WeighhouseError):
     """The licence's model is suspended: its clock stands, and nothing of the licence's time is lost."""
 
     code = "licence.suspended"
-    retryable = True
 
 
 class CallsExhaustedError(WeighhouseError):
@@ -87,12 +86,6 @@ class BalanceTooLowError(WeighhouseError):
     """The account that pays holds less than the price."""
 
     code = "payment.balance_too_low"
-
-
-class AllowanceTooLowError(WeighhouseError):
-    """The market may not take as much from the account that pays as it costs."""
-
-    code = "payment.allowance_too_low"
 
 
 class NothingToDoError(WeighhouseError):

@@ -22,6 +22,17 @@ class Right(models.IntegerChoices):
     RENEWABLE = 8, "renew for another term"
 
 
+class LicenceDisplay(models.TextChoices):
+    """How a licence stands, for people. Derived, never stored."""
+
+    PENDING = "pending", "pending"
+    CONFIRMED = "confirmed", "confirmed"
+    EXPIRED = "expired", "expired"
+    SUSPENDED = "suspended", "suspended"
+    CANCELLED = "cancelled", "cancelled"
+    SETTLED = "settled", "settled"
+
+
 class FromEvent(models.Model):
     """A row that one log of the chain made, and that goes with it."""
 

@@ -111,18 +111,18 @@ def _invalid(state: LicenceState) -> WeighhouseError:
         )
     if state.calls and state.used >= state.calls:
         return CallsExhaustedError(
-            f"All {state.calls} calls of licence {state.licence_id} are used. Renew it where its plan allows, or buy a new "
-            "one.",
+            f"All {state.calls} calls of licence {state.licence_id} are used. Renew it where its plan allows, or buy "
+            "a new one.",
             licences=[str(state.licence_id)],
         )
     if state.is_suspended:
         return LicenceSuspendedError(
-            f"Model {state.model_id} is suspended, so that licence {state.licence_id} cannot be used now. Its time stands "
-            "still meanwhile. Its holder may cancel it all the same.",
+            f"Model {state.model_id} is suspended, so that licence {state.licence_id} cannot be used now. Its time "
+            "stands still meanwhile. Its holder may cancel it all the same.",
             **name,
         )
     return LicenceExpiredError(
-        f"Licence {state.licence_id} has expired. Renew it where its plan allows, or buy a new one on the model's page.",
+        f"Licence {state.licence_id} has expired. Renew it where its plan allows, or buy a new one.",
         expired_at=state.expires_at,
         **name,
     )

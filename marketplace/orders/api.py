@@ -20,6 +20,9 @@ class OrderCreateSerializer(serializers.Serializer[Any]):
     tx_hash = serializers.RegexField(r"^0x[0-9a-fA-F]{64}\Z")
     kind = serializers.ChoiceField(OrderKind.choices, default=OrderKind.BUY)
     plan = Uint256StringField(required=False, allow_null=True)
+    licence = Uint256StringField(
+        required=False, allow_null=True, help_text="What a renewal, a cancel, a settlement or a delivery is about."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs["kind"] == OrderKind.BUY and attrs.get("plan") is None:
@@ -42,7 +45,9 @@ class OrderSerializer(serializers.Serializer[Any]):
         return selectors.order_message(order)
 
     def get_licence(self, order: Order) -> str | None:
-        """The licence that a purchase created, once its log was indexed."""
+        """The licence that it is about; of a purchase, once its log was indexed."""
+        if order.licence_id is not None:
+            return str(order.licence_id)
         return None if order.event is None else order.event.args.get("licenceId")
 
 
@@ -71,7 +76,11 @@ class OrderListView(ThrottledByMethod, GenericAPIView[Order]):
         form.is_valid(raise_exception=True)
         given = form.validated_data
         order, is_new = services.order_record(
-            account=caller(request), tx_hash=given["tx_hash"], kind=given["kind"], plan_id=given.get("plan")
+            account=caller(request),
+            tx_hash=given["tx_hash"],
+            kind=given["kind"],
+            plan_id=given.get("plan"),
+            licence_id=given.get("licence"),
         )
         code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
         return Response(OrderSerializer(order).data, status=code, headers={"Location": f"/api/v1/orders/{order.pk}"})

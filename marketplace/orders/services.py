@@ -31,6 +31,27 @@ EVENT_OF_KIND: dict[str, tuple[str, str]] = {
     OrderKind.ADD_PLAN: ("LicenceMarket", "PlanAdded"),
     OrderKind.RETIRE_PLAN: ("LicenceMarket", "PlanRetired"),
     OrderKind.WITHDRAW: ("LicenceMarket", "IncomeWithdrawn"),
+    OrderKind.RENEW: ("LicenceMarket", "LicenceRenewed"),
+    OrderKind.CANCEL: ("LicenceMarket", "LicenceCancelled"),
+    OrderKind.SETTLE: ("LicenceMarket", "LicenceSettled"),
+    OrderKind.DELIVER: ("LicenceMarket", "KeyDelivered"),
+    OrderKind.COLLECT: ("LicenceMarket", "IncomeVested"),
+    OrderKind.SPLIT: ("LicenceMarket", "IncomeSplit"),
+    OrderKind.WITHDRAW_ACCOUNT: ("LicenceMarket", "AccountWithdrawn"),
+    OrderKind.REGISTER_OPERATOR: ("LicenceMarket", "OperatorRegistered"),
+    OrderKind.SET_OPERATOR: ("LicenceMarket", "OperatorChanged"),
+}
+# Arguments of those events that name who did it or for whom it was done: one of them has to be the account. The other
+# kinds have none that could be asked. Anyone may collect and split; a key is handed over by the operator, and the event
+# names the holder.
+PARTIES_OF_KIND: dict[str, tuple[str, ...]] = {
+    OrderKind.BUY: ("payer", "holder"),
+    OrderKind.PUBLISH: ("publisher",),
+    OrderKind.RENEW: ("payer",),
+    OrderKind.CANCEL: ("holder",),
+    OrderKind.SETTLE: ("holder", "to"),
+    OrderKind.WITHDRAW_ACCOUNT: ("account",),
+    OrderKind.REGISTER_OPERATOR: ("owner",),
 }
 # A node may take this long to hear of a transaction that a wallet sent to another node.
 UNKNOWN_AFTER = timedelta(minutes=2)
@@ -42,24 +63,29 @@ FOLLOW_BATCH = 50
 OPEN_MAX = 20
 
 
-def order_record(*, account: Account, tx_hash: str, kind: str, plan_id: int | None = None) -> tuple[Order, bool]:
+def order_record(
+    *, account: Account, tx_hash: str, kind: str, plan_id: int | None = None, licence_id: int | None = None
+) -> tuple[Order, bool]:
     """Record a transaction that the account says it sent; the same one again gives the same order.
 
-    Returns the order and whether it is new. Raises OrderConflictError where it was recorded as something else, and
-    OrderTooManyOpenError where the account has `OPEN_MAX` orders that are still followed.
+    `plan_id` and `licence_id` say what it is about, where that is one. Returns the order and whether it is new. Raises
+    OrderConflictError where it was recorded as something else, and OrderTooManyOpenError where the account has
+    `OPEN_MAX` orders that are still followed.
     """
     tx_hash = tx_hash.lower()
     try:
         with transaction.atomic():
             _open_check(account, tx_hash)
-            order = Order.objects.create(account=account, tx_hash=tx_hash, kind=kind, plan_id=plan_id)
+            order = Order.objects.create(
+                account=account, tx_hash=tx_hash, kind=kind, plan_id=plan_id, licence_id=licence_id
+            )
             # The index may have been faster than the browser.
             for event in chain.event_list(tx_hash=tx_hash):
                 order_match(order=order, event=event)
         return order, True
     except IntegrityError:
         order = Order.objects.select_related("event").get(account=account, tx_hash=tx_hash)
-    if (order.kind, order.plan_id) != (kind, plan_id):
+    if (order.kind, order.plan_id, order.licence_id) != (kind, plan_id, licence_id):
         raise OrderConflictError(f"This account recorded {tx_hash} already, as a {order.get_kind_display()}.")
     return order, False
 
@@ -80,16 +106,17 @@ def _open_check(account: Account, tx_hash: str) -> None:
 def order_match(*, order: Order, event: ChainEvent) -> bool:
     """Tie an order to the log that fulfils it. Returns whether it does.
 
-    The same transaction can be recorded by anybody, so a purchase has to name the plan, and where the log says who
-    bought or published, the account has to be among them.
+    The same transaction can be recorded by anybody, so the log has to be about the plan or licence that the order
+    names, and where it says who did it (`PARTIES_OF_KIND`), the account has to be among them.
     """
     if EVENT_OF_KIND[order.kind] != (event.contract, event.name):
         return False
-    plan = event.args.get("planId")
-    if order.plan_id is not None and plan is not None and int(plan) != order.plan_id:
-        return False
-    parties = {event.args[name] for name in ("payer", "holder", "publisher") if name in event.args}
-    if parties and order.account.address not in parties:
+    for subject, argument in ((order.plan_id, "planId"), (order.licence_id, "licenceId")):
+        named = event.args.get(argument)
+        if subject is not None and named is not None and int(named) != subject:
+            return False
+    parties = PARTIES_OF_KIND.get(order.kind, ())
+    if parties and order.account.address not in {event.args[name] for name in parties}:
         return False
     order.event, order.error, order.followed_state = event, None, OrderState.SENT
     order.save(update_fields=["event", "error", "followed_state"])

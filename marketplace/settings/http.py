@@ -103,5 +103,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "JobState": "marketplace.inference.models.JobState",
         "OrderState": "marketplace.orders.models.OrderState",
+        "OrderKind": "marketplace.orders.models.OrderKind",
+        "LicenceState": "marketplace.licences.models.LicenceDisplay",
     },
 }

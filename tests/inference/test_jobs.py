@@ -21,6 +21,7 @@ from marketplace.inference.errors import (
     JobTooManyOpenError,
 )
 from marketplace.inference.models import CallEntry, Job, JobPayload, LicenceUse
+from marketplace.licences.errors import CallsExhaustedError
 from models_registry.errors import ModelNotFoundError, ReleaseNotFoundError
 from models_registry.runtime.errors import InputError, RunnerBusyError, RunnerCrashedError
 from models_registry.runtime.specs import RunResult

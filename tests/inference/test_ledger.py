@@ -7,10 +7,9 @@ from django.db import connection, transaction
 
 from chain.selectors import RECENT_BLOCKS
 from marketplace.inference import ledger, services
-from marketplace.licences.errors import CallsExhaustedError
 from marketplace.inference.models import CallEntry, Job, LicenceUse
 from marketplace.inference.selectors import calls_used
-from marketplace.licences.errors import LicencePurchaseUnknownError
+from marketplace.licences.errors import CallsExhaustedError, LicencePurchaseUnknownError
 from marketplace.licences.models import Licence
 from marketplace.licences.selectors import licence_list_for_holder
 
@@ -29,7 +28,7 @@ def test_calls_of_a_metered_licence_are_reserved_exactly_under_concurrency():
     def reserve(_: int) -> bool:
         try:
             with transaction.atomic():
-                return ledger.call_room(licence_id=7, purchase="0x01", limit=5)
+                return ledger.call_room(licence_id=7, purchase="0x01", calls=ledger.Calls(5))
         finally:
             connection.close()
 
@@ -41,7 +40,7 @@ def test_calls_of_a_metered_licence_are_reserved_exactly_under_concurrency():
 
 @pytest.mark.django_db
 def test_call_of_an_unmetered_licence_always_has_room():
-    assert all(ledger.call_room(licence_id=7, purchase="0x01", limit=0) for _ in range(20))
+    assert all(ledger.call_room(licence_id=7, purchase="0x01", calls=ledger.Calls(0)) for _ in range(20))
 
 
 def calls_all_used(sold, buyer) -> None:

@@ -101,7 +101,7 @@ def test_worker_refuses_a_job_forced_into_the_queue_under_a_foreign_licence(sell
     )
     request = payload_encrypt(forged.pk, {"inputs": ["the house"], "parameters": {}})
     JobPayload.objects.create(job=forged, request=request, delete_at=now + timedelta(hours=1))
-    assert ledger.call_room(licence_id=sold.licence_id, purchase="0x01", limit=3)
+    assert ledger.call_room(licence_id=sold.licence_id, purchase="0x01", calls=ledger.Calls(3))
     ledger.call_enter(job=forged, purchase="0x01", limit=3)
     celery_worker(queues="inference")
     services.job_enqueue(job_id=forged.pk)

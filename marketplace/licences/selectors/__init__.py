@@ -17,6 +17,7 @@ from marketplace.licences.selectors.licences import (
     licence_list_settled,
     licences_held,
     licences_held_usable_first,
+    moment,
 )
 from marketplace.licences.selectors.operators import (
     AccountIncome,
@@ -65,6 +66,7 @@ __all__ = [
     "licences_held",
     "licences_held_usable_first",
     "model_times",
+    "moment",
     "operator_detail",
     "operator_get",
     "operator_income_for_payee",

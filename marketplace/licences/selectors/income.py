@@ -19,9 +19,10 @@ from chain import selectors as chain
 from chain.selectors import LicenceState
 from marketplace.licences.models import AncestorCredit, Holding, Plan, Withdrawal
 from marketplace.licences.selectors.plans import PlanView, bps_text, plan_views
-from marketplace.licences.shares import Shares, unsplit_shares
+from marketplace.licences.shares import WHOLE_BPS, unsplit_shares
 from marketplace.licences.tokens import amount_text
 from models_registry import selectors as registry
+from models_registry.selectors import AncestorShare
 
 # `LicenceMarket.BATCH`.
 COLLECT_BATCH = 50
@@ -175,46 +176,55 @@ def plan_incomes(views: list[PlanView]) -> list[PlanIncome]:
     """Income of plans, in their order. Raises what the gateway raises."""
     ids = [view.plan.plan_id for view in views]
     holdings = _holdings(ids)
-    asked = [row.licence_id for rows in holdings.values() for row in rows][:ASKED_LIMIT]
-    states = chain.licence_states(asked)
+    states = chain.licence_states([row.licence_id for rows in holdings.values() for row in rows][:ASKED_LIMIT])
     statuses = chain.plan_states(ids)
-    lineages = registry.ancestors_of({view.plan.model_id for view in views})
-    treasury = chain.market_settings().treasury if any(view.plan.fee_bps for view in views) else ""
-    return [
-        _plan_income(
-            view,
-            holdings.get(view.plan.plan_id, []),
-            states,
-            statuses.get(view.plan.plan_id),
-            [(share.model_id, share.bps) for share in lineages.get(view.plan.model_id, [])],
-            treasury,
-        )
-        for view in views
-    ]
-
-
-def _plan_income(
-    view: PlanView,
-    rows: list[Holding],
-    states: dict[int, LicenceState],
-    status: "chain.PlanStatus | None",
-    ancestors: list[tuple[int, int]],
-    treasury: str,
-) -> PlanIncome:
-    known = [states[row.licence_id] for row in rows if row.licence_id in states]
-    unasked = [row for row in rows if row.licence_id not in states]
-    earned, split = (status.state.earned_units, status.state.split_units) if status else (0, 0)
-    unsplit = unsplit_shares(view.plan, earned=earned, split=split, ancestor_bps=[bps for _, bps in ancestors])
-    return PlanIncome(
-        view=view,
-        held=sum(state.refund_units for state in known) + sum(row.amount - row.taken for row in unasked),
-        vested=sum(state.vested_units - state.taken_units for state in known),
-        earned=earned,
-        unsplit=earned - split,
-        collectable=_batches(known),
-        shares=_share_views(view, unsplit, ancestors, treasury),
-        unasked=len(unasked),
+    sharers = _Sharers(
+        ancestors=registry.ancestors_of({view.plan.model_id for view in views}),
+        treasury=chain.market_settings().treasury if any(view.plan.fee_bps for view in views) else "",
     )
+    incomes = []
+    for view in views:
+        status = statuses.get(view.plan.plan_id)
+        earned, split = (status.state.earned_units, status.state.split_units) if status else (0, 0)
+        rows = holdings.get(view.plan.plan_id, [])
+        known = [states[row.licence_id] for row in rows if row.licence_id in states]
+        unasked = [row for row in rows if row.licence_id not in states]
+        incomes.append(
+            PlanIncome(
+                view=view,
+                held=sum(state.refund_units for state in known) + sum(row.amount - row.taken for row in unasked),
+                vested=sum(state.vested_units - state.taken_units for state in known),
+                earned=earned,
+                unsplit=earned - split,
+                collectable=_batches(known),
+                shares=sharers.views(view, earned=earned, split=split),
+                unasked=len(unasked),
+            )
+        )
+    return incomes
+
+
+@dataclass(frozen=True, slots=True)
+class _Sharers:
+    """Who shares the income of several models beside their owners and operators."""
+
+    ancestors: dict[int, list[AncestorShare]]
+    treasury: str
+
+    def views(self, view: PlanView, *, earned: int, split: int) -> list[ShareView]:
+        plan, ancestors = view.plan, self.ancestors.get(view.plan.model_id, [])
+        unsplit = unsplit_shares(plan, earned=earned, split=split, ancestor_bps=[share.bps for share in ancestors])
+        shares = []
+        if plan.fee_bps:
+            shares.append(ShareView("fee", plan.fee_bps, "income", account=self.treasury, unsplit=unsplit.fee))
+        if plan.service_bps:
+            payee = view.operator.payee if view.operator else ""
+            shares.append(ShareView("service", plan.service_bps, "income", account=payee, unsplit=unsplit.service))
+        for share, part in zip(ancestors, unsplit.ancestors, strict=True):
+            shares.append(ShareView("ancestor", share.bps, "what is left", model_id=share.model_id, unsplit=part))
+        rest = WHOLE_BPS - sum(share.bps for share in ancestors)
+        own = ShareView("publisher", rest, "what is left", model_id=plan.model_id, unsplit=unsplit.publisher)
+        return [*shares, own]
 
 
 def _batches(states: list[LicenceState]) -> list[list[int]]:
@@ -222,19 +232,6 @@ def _batches(states: list[LicenceState]) -> list[list[int]]:
     fresh = {state.licence_id: state.vested_units - state.taken_units for state in states}
     ids = sorted((licence_id for licence_id, amount in fresh.items() if amount), key=lambda key: (-fresh[key], key))
     return [ids[start : start + COLLECT_BATCH] for start in range(0, len(ids), COLLECT_BATCH)]
-
-
-def _share_views(view: PlanView, unsplit: Shares, ancestors: list[tuple[int, int]], treasury: str) -> list[ShareView]:
-    plan, shares = view.plan, []
-    if plan.fee_bps:
-        shares.append(ShareView("fee", plan.fee_bps, "income", account=treasury, unsplit=unsplit.fee))
-    if plan.service_bps:
-        payee = view.operator.payee if view.operator else ""
-        shares.append(ShareView("service", plan.service_bps, "income", account=payee, unsplit=unsplit.service))
-    for (model_id, bps), part in zip(ancestors, unsplit.ancestors, strict=True):
-        shares.append(ShareView("ancestor", bps, "what is left", model_id=model_id, unsplit=part))
-    rest = 10_000 - sum(bps for _, bps in ancestors)
-    return [*shares, ShareView("publisher", rest, "what is left", model_id=plan.model_id, unsplit=unsplit.publisher)]
 
 
 def _holdings(plan_ids: list[int]) -> dict[int, list[Holding]]:

@@ -81,8 +81,8 @@ def chain_now() -> int:
 def _times(model_id: int, begun: list[Suspension], confirmed: dict[int, int], ended: list[SuspensionEnd]) -> ModelTimes:
     """Each suspension with what became of it before the next one: ended, confirmed, or left to lapse."""
     spans = []
-    follows: list[int | None] = [row.event_id for row in begun[1:]]
-    for row, following in zip(begun, [*follows, None], strict=True):
+    for place, row in enumerate(begun, start=1):
+        following = begun[place].event_id if place < len(begun) else None
         is_confirmed = any(
             about == model_id and _between(event_id, row.event_id, following) for event_id, about in confirmed.items()
         )
