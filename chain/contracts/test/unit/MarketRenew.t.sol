@@ -325,9 +325,9 @@ contract MarketRenewTest is MarketTest {
         PlanTerms memory plan = perpetualTerms();
         plan.calls = 2 ** 30;
         uint256 licenceId = buy(addPlan(plan));
-        // One more would be 2^31, and the field has 31 bits.
+        // Both terms together have 2^31 calls, and the field has 31 bits.
         bytes4 selector = ILicenceMarket.CallsTooMany.selector;
-        expectRenewReverts(licenceId, abi.encodeWithSelector(selector, 2 ** 30, 2 ** 30 - 1));
+        expectRenewReverts(licenceId, abi.encodeWithSelector(selector, 2 ** 31, 2 ** 31 - 1));
 
         plan.calls = 2 ** 30 - 1;
         licenceId = buy(addPlan(plan));
@@ -335,7 +335,7 @@ contract MarketRenewTest is MarketTest {
         vm.assertEq(state(licenceId).calls, 2 ** 31 - 2, "calls");
         report(licenceId, 2 ** 31 - 2);
         vm.assertEq(state(licenceId).used, 2 ** 31 - 2, "used");
-        expectRenewReverts(licenceId, abi.encodeWithSelector(selector, 2 ** 30 - 1, 1));
+        expectRenewReverts(licenceId, abi.encodeWithSelector(selector, 2 ** 31 - 2 + 2 ** 30 - 1, 2 ** 31 - 1));
     }
 
     function test_Renew_RevertsWhenTheAmountIsBeyondItsField() public {
