@@ -206,7 +206,10 @@ def _function(contract: str, function: str) -> AbiItem:
 
 
 def _event_type(item: AbiItem) -> EventType:
-    names = _STANDARD_NAMES.get(_signature(item), tuple(part["name"] for part in item["inputs"]))
+    own = tuple(part["name"] for part in item["inputs"])
+    # ERC-20's Transfer and Approval have the same types, and an amount that is not indexed in the place of the token.
+    is_amount = item["name"] in {"Transfer", "Approval"} and not item["inputs"][-1]["indexed"]
+    names = own if is_amount else _STANDARD_NAMES.get(_signature(item), own)
     inputs = [
         {**part, "name": name or f"arg{n}"} for n, (part, name) in enumerate(zip(item["inputs"], names, strict=True))
     ]

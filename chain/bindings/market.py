@@ -175,9 +175,6 @@ class LicenceMarket(NonFungible):
     def model_clock(self, model_id: int) -> View[ModelClock]:
         return self._view("modelClock", model_id, make=ModelClock)
 
-    def get_state_fingerprint(self, licence_id: int) -> View[str]:
-        return self._view("getStateFingerprint", licence_id, make=str)
-
     def model_fingerprint(self, model_id: int, tokens: Sequence[str]) -> View[str]:
         return self._view("modelFingerprint", model_id, tokens, make=str)
 
@@ -228,6 +225,10 @@ class LicenceMarket(NonFungible):
 
     def pauser(self) -> View[str]:
         return self._view("pauser", make=str)
+
+    def domain_separator(self) -> View[str]:
+        """Of signed requests: `weighhouse.core.eip712.market_domain`."""
+        return self._view("DOMAIN_SEPARATOR", make=str)
 
     # Limits. Times are in seconds.
 

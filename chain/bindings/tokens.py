@@ -48,6 +48,10 @@ class NonFungible(Contract):
     def symbol(self) -> View[str]:
         return self._view("symbol", make=str)
 
+    def get_state_fingerprint(self, token_id: int) -> View[str]:
+        """ERC-5646: changes with everything about the token that may change, but its owner."""
+        return self._view("getStateFingerprint", token_id, make=str)
+
     def contract_uri(self) -> View[str]:
         """ERC-7572: what the collection is, as a data URI."""
         return self._view("contractURI", make=str)
