@@ -103,11 +103,15 @@ def call_encode(contract: str, function: str, args: list[Any] | tuple[Any, ...])
 def result_decode(contract: str, function: str, data: bytes) -> tuple[Any, ...]:
     """The values that a function returned. Raises `EncodingError` where the data are not of its return types."""
     outputs = _function(contract, function)["outputs"]
-    try:
-        return tuple(values_decode(outputs, data))
-    except DecodingError as error:
-        message = f"{contract}.{function} answered {len(data)} bytes that its interface does not describe."
-        raise EncodingError(message, contract=contract, function=function) from error
+    reason: Exception | None = None
+    words = [_static_words(item) for item in outputs]
+    if None in words or len(data) == 32 * sum(count or 0 for count in words):
+        try:
+            return tuple(values_decode(outputs, data))
+        except (DecodingError, ValueError, OverflowError) as error:
+            reason = error
+    message = f"{contract}.{function} answered {len(data)} bytes that its interface does not describe."
+    raise EncodingError(message, contract=contract, function=function) from reason
 
 
 def event_decode(contract: str, topics: tuple[str, ...], data: str) -> tuple[str, dict[str, Any]]:
@@ -224,6 +228,14 @@ def _event_type(item: AbiItem) -> EventType:
 def _is_dynamic(item: AbiItem) -> bool:
     kind: str = item["type"]
     return kind in {"string", "bytes", "tuple"} or kind.endswith("]")
+
+
+def _static_words(item: AbiItem) -> int | None:
+    """How many 32-byte words a value fills; `None` where that depends on the value."""
+    if item["type"] != "tuple":
+        return None if _is_dynamic(item) else 1
+    parts = [_static_words(part) for part in item["components"]]
+    return None if None in parts else sum(count or 0 for count in parts)
 
 
 def _signature(item: AbiItem) -> str:

@@ -1,14 +1,18 @@
 """The demo wallet: a short list of methods, on a development chain in demo mode only."""
 
+import json
+
 import pytest
+from weighhouse.core import eip712
 
 from chain import siwe
+from chain.bindings import licence_market
 from chain.demo_wallet import demo_wallet_request
 from chain.development import DEVELOPMENT_ACCOUNTS
 from chain.errors import DemoWalletRefused, DevelopmentOnly
-from chain.gateway.errors import Reverted
 from chain.gateway.fake import FakeGateway
-from chain.transactions import call_data
+from chain.gateway.reverts import PlanHashDiffers
+from chain.transactions import receipt_wait, simulate
 
 STRANGER = "0x" + "ab" * 20
 
@@ -33,11 +37,11 @@ def test_wallet_signs_in_with_text_and_with_hex(market):
 
 def test_wallet_buys_a_licence(market):
     plan_id = market.add_plan(market.publish())
-    request = call_data(
-        "LicenceMarket", "buy", [plan_id, market.read("LicenceMarket", "planHash", [plan_id]), market.buyer]
-    )
-    transaction = {"from": market.buyer, **request.wallet_params(), "value": hex(1000)}
+    plan_hash = licence_market().plan_hash(plan_id).read()
+    request = licence_market().buy(plan_id, plan_hash, market.buyer, value_wei=1000)
+    transaction = {"from": market.buyer, **request.wallet_params()}
     tx_hash = demo_wallet_request("eth_sendTransaction", [transaction])
+    assert receipt_wait(tx_hash).succeeded
     assert demo_wallet_request("eth_getTransactionReceipt", [tx_hash])["status"] == "0x1"
     assert [event["holder"] for event in market.events(tx_hash) if event["name"] == "LicenceBought"] == [market.buyer]
 
@@ -45,11 +49,30 @@ def test_wallet_buys_a_licence(market):
 def test_wallet_tells_why_a_transaction_would_fail_before_it_is_sent(market):
     plan_id = market.add_plan(market.publish())
     nonce = demo_wallet_request("eth_getTransactionCount", [market.buyer, "latest"])
-    request = call_data("LicenceMarket", "buy", [plan_id, "0x" + "00" * 32, market.buyer])
-    with pytest.raises(Reverted) as caught:
+    request = licence_market().buy(plan_id, "0x" + "00" * 32, market.buyer, value_wei=1000)
+    with pytest.raises(PlanHashDiffers) as caught:
         demo_wallet_request("eth_sendTransaction", [{"from": market.buyer, **request.wallet_params()}])
-    assert caught.value.error in {"PlanHashDiffers", "ValueDiffers"}
+    assert caught.value.plan_id == plan_id
     assert demo_wallet_request("eth_getTransactionCount", [market.buyer, "latest"]) == nonce
+
+
+def test_wallet_signs_typed_data_that_the_market_accepts(market):
+    *_, licence_id = market.sold_licence()
+    domain = eip712.market_domain(31337, licence_market().address)
+    typed = eip712.cancel_request(domain, licence_id=licence_id, to=market.outsider, deadline=market.now + 600)
+    for form in (json.dumps(typed.json()), typed.json()):
+        signature = demo_wallet_request("eth_signTypedData_v4", [market.buyer, form])
+        request = licence_market().cancel_by_sig(licence_id, market.outsider, market.now + 600, signature)
+        simulate(request, sender=market.publisher)
+
+
+def test_wallet_signs_no_typed_data_for_another_chain_or_account_or_of_another_form(market):
+    typed = eip712.cancel_request(eip712.market_domain(1, market.usd), licence_id=1, to=market.buyer, deadline=1).json()
+    assert refused("eth_signTypedData_v4", [market.buyer, json.dumps(typed)]) == 4902
+    assert refused("eth_signTypedData_v4", ["0x" + "11" * 20, json.dumps(typed)]) == 4100
+    for params in ([market.buyer, "{"], [market.buyer, "[]"], [market.buyer, {"domain": 5}]):
+        assert refused("eth_signTypedData_v4", params) == -32602
+    assert refused("eth_signTypedData_v4", [market.buyer]) in {-32602, 4100}
 
 
 def test_wallet_switches_to_its_own_chain_only(market):

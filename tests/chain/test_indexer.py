@@ -38,6 +38,7 @@ def test_indexer_reads_a_purchase_with_its_exact_arguments(market):
         "holder": market.buyer,
         "payer": market.buyer,
         "price": "1000",
+        "entry": "1000",
         "expiry": "0",
         "calls": "0",
     }

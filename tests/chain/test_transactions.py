@@ -1,11 +1,15 @@
 """Requests for wallets, and transactions signed with a local key."""
 
+from dataclasses import astuple
+
 import pytest
 
 from chain import abi
+from chain.bindings import licence_market, model_registry
+from chain.bindings.structs import PlanTerms
 from chain.development import DEVELOPMENT_ACCOUNTS
 from chain.errors import EncodingError, TransactionFailed, TransactionTimeout, UnknownContract
-from chain.gateway.errors import Reverted
+from chain.gateway.reverts import NotModelOwner
 from chain.transactions import TransactionRequest, address_of, call_data, receipt_wait, send, simulate
 
 PUBLISHER = DEVELOPMENT_ACCOUNTS[1]
@@ -19,18 +23,24 @@ def test_call_data_names_chain_contract_and_value(market):
 
 
 def test_call_data_encodes_a_struct_from_a_dict_as_from_a_tuple(market):
-    terms = {"modelId": 1, "token": "0x" + "00" * 20, "price": 2, "period": 3, "calls": 4, "supply": 5, "flags": 1}
-    by_name = call_data("LicenceMarket", "addPlan", [terms])
-    assert by_name == call_data("LicenceMarket", "addPlan", [tuple(terms.values())])
+    terms = PlanTerms(1, "0x" + "00" * 20, 2, *range(3, 12))
+    names = [part["name"] for part in abi.artefact("LicenceMarket").functions["addPlan"]["inputs"][0]["components"]]
+    by_name = call_data("LicenceMarket", "addPlan", [dict(zip(names, astuple(terms), strict=True))])
+    assert by_name == call_data("LicenceMarket", "addPlan", [astuple(terms)])
+    assert by_name == licence_market().add_plan(terms)
 
 
 @pytest.mark.parametrize(
     ("function", "args"),
     [
         ("publish", []),
-        ("publish", [b"\x01" * 33]),
-        ("publish", ["0xzz"]),
-        ("publish", [5]),
+        ("publish", [b"\x01" * 33, [], 0]),
+        ("publish", ["0xzz", [], 0]),
+        ("publish", [5, [], 0]),
+        ("publish", [b"\x01" * 32, [(1, 2, 3)], 0]),
+        ("publish", [b"\x01" * 32, [{"modelId": 1}], 0]),
+        ("publish", [b"\x01" * 32, None, 0]),
+        ("publish", [b"\x01" * 32, [], 2**16]),
         ("release", [-1, b"\x01" * 32]),
         ("release", [2**256, b"\x01" * 32]),
         ("release", ["1", b"\x01" * 32]),
@@ -46,11 +56,13 @@ def test_call_data_for_an_unknown_contract_or_less_than_nothing_is_refused(marke
     with pytest.raises(UnknownContract):
         call_data("../../etc/passwd", "publish", [])
     with pytest.raises(EncodingError):
-        call_data("ModelRegistry", "publish", [b"\x01" * 32], value=-1)
+        call_data("ModelRegistry", "publish", [b"\x01" * 32, [], 0], value=-1)
+    with pytest.raises(EncodingError):
+        licence_market().buy(1, "0x" + "00" * 32, market.buyer, value_wei=2**256)
 
 
 def test_transaction_sent_with_a_local_key_is_mined_and_from_its_address(market):
-    tx_hash = send(PUBLISHER.key, call_data("ModelRegistry", "publish", [b"\x07" * 32]))
+    tx_hash = send(PUBLISHER.key, model_registry().publish(b"\x07" * 32, [], 0))
     receipt = receipt_wait(tx_hash)
     assert (receipt.succeeded, receipt.sender) == (True, PUBLISHER.address)
     assert address_of(PUBLISHER.key) == PUBLISHER.address
@@ -61,20 +73,20 @@ def test_transaction_that_would_fail_is_not_sent_and_names_the_contracts_error(m
     model_id = market.publish()
     request = call_data("ModelRegistry", "release", [model_id, b"\x02" * 32])
     before = market.anvil.rpc("eth_blockNumber")
-    with pytest.raises(Reverted) as caught:
+    with pytest.raises(NotModelOwner) as caught:
         send(DEVELOPMENT_ACCOUNTS[3].key, request)
-    assert (caught.value.error, caught.value.error_args["modelId"]) == ("NotModelOwner", model_id)
+    assert (caught.value.model_id, caught.value.caller) == (model_id, market.outsider)
     assert market.anvil.rpc("eth_blockNumber") == before
-    with pytest.raises(Reverted):
+    with pytest.raises(NotModelOwner):
         simulate(request, sender=market.outsider)
     simulate(request, sender=market.publisher)
 
 
 def test_transaction_that_failed_in_its_block_tells_why(market):
-    request = call_data("ModelRegistry", "publish", [b"\x00" * 32])
+    request = model_registry().publish(b"\x00" * 32, [], 0)
     params = {"from": market.buyer, "gas": "0x50000", **request.wallet_params()}
     tx_hash = market.anvil.rpc("eth_sendTransaction", params)
-    with pytest.raises(TransactionFailed, match="DigestZero"):
+    with pytest.raises(TransactionFailed, match="needs the digest"):
         receipt_wait(tx_hash)
 
 
