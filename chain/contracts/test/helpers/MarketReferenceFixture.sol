@@ -68,6 +68,11 @@ abstract contract MarketReferenceFixture is MarketTest {
         book.taken = vested;
     }
 
+    function bookDeliver(Book memory book) internal pure {
+        book.income += book.amount - book.taken;
+        book.taken = book.amount;
+    }
+
     function bookRenew(PlanTerms memory plan, Book memory book) internal view {
         bookCollect(plan, book);
         book.amount -= book.taken;

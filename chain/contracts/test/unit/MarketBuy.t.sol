@@ -362,4 +362,15 @@ contract MarketBuyTest is MarketTest {
         vm.warp(uint256(type(uint32).max) - 30 days);
         vm.assertEq(state(buy(planId)).expiry, type(uint32).max, "the last that fits");
     }
+
+    function test_Buy_RevertsWhenTheStartIsBeyondItsField() public {
+        uint256 planId = addPlan(downloadTerms());
+        bytes32 agreed = market.planHash(planId);
+        uint256 late = uint256(type(uint32).max) + 1;
+        vm.warp(late);
+        bytes4 refusal = SafeCast.SafeCastOverflowedUintDowncast.selector;
+        expectBuyReverts(planId, agreed, 0, abi.encodeWithSelector(refusal, 32, late));
+        vm.warp(late - 1);
+        vm.assertEq(state(buy(planId)).start, late - 1, "the last that fits");
+    }
 }

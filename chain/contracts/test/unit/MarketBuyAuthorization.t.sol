@@ -130,6 +130,30 @@ contract MarketBuyAuthorizationTest is MarketTest {
         );
     }
 
+    /// Nobody is named as the payer of a free licence who did not sign for it.
+    function test_BuyWithAuthorization_OfAFreePlanNeedsTheSignatureAsWell() public {
+        PlanTerms memory plan = terms();
+        plan.price = 0;
+        planId = addPlan(plan);
+        agreed = market.planHash(planId);
+        Authorization memory a = authorization();
+        expectBothRefused(a, signed("outsider", a, 0), holder, notSignedBy(buyer));
+        bytes memory signature = sign("buyer", authorizationDigest(a, 0, nonceOf(planId, agreed, holder, 0, SALT)));
+        vm.assertTrue(market.isValid(relay(a, signature, holder, false)), "free");
+    }
+
+    function test_BuyWithAuthorization_RevertsWhenThePayerTookItBack() public {
+        Authorization memory a = authorization();
+        bytes memory signature = signed("buyer", a, PRICE);
+        bytes32 nonce = nonceOf(planId, agreed, holder, PRICE, SALT);
+        bytes32 kind = keccak256("CancelAuthorization(address authorizer,bytes32 nonce)");
+        bytes32 inner = keccak256(abi.encode(kind, buyer, nonce));
+        bytes32 digest = keccak256(abi.encodePacked(hex"1901", usd.DOMAIN_SEPARATOR(), inner));
+        usd.cancelAuthorization(buyer, nonce, sign("buyer", digest));
+        bytes4 spent = TransferAuthorizations.AuthorizationSpent.selector;
+        expectBothRefused(a, signature, holder, abi.encodeWithSelector(spent, buyer, nonce));
+    }
+
     // ------------------------------------------------------------------ what a relayer cannot change
 
     function test_BuyWithAuthorization_RevertsWhenTheRelayerNamesAnotherRecipient() public {

@@ -19,6 +19,7 @@ contract MarketVestingReferenceTest is MarketReferenceFixture {
         if (seed / 1e30 % 8 == 0) chosen.vesting = 0;
         chosen.price = uint96(seed / 1e32 % 1e26);
         chosen.entryBps = uint16(seed / 1e60 % 2_001);
+        chosen.flags |= DOWNLOAD;
         plan = chosen;
         licenceId = buy(addPlan(chosen));
         book = bookBuy(chosen);
@@ -53,7 +54,19 @@ contract MarketVestingReferenceTest is MarketReferenceFixture {
             suspend(modelId); // lapses
             skip(14 days + seed / 1e40 % 5 days);
             behind += 14 days;
+        } else if (market.isValid(licenceId)) {
+            deliver(bytes32(seed));
+            Book memory b = book;
+            bookDeliver(b);
+            book = b;
         }
+    }
+
+    function deliver(bytes32 recipientKey) internal {
+        uint256 deadline = blockTime();
+        bytes memory signature = sign("holder", deliverDigest(licenceId, recipientKey, deadline));
+        vm.prank(operatorKey);
+        market.deliver(licenceId, recipientKey, deadline, signature, "wrapped");
     }
 
     function testFuzz_Vesting_EqualsTheReferenceThroughAnyHistory(uint256 seed, uint256[12] memory steps) public {
