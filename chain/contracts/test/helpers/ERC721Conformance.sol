@@ -96,7 +96,8 @@ abstract contract ERC721Conformance is TestBase {
 
     // ------------------------------------------------------------------ transfers
 
-    /// "This emits when ownership of any NFT changes by any mechanism. This event emits when NFTs are created (`from` == 0)"
+    /// "This emits when ownership of any NFT changes by any mechanism. This event emits when NFTs are created (`from` ==
+    /// 0)"
     function test_Transfer_IsEmittedWhenATokenIsMade() public {
         vm.recordLogs();
         uint256 id = mint();
@@ -384,7 +385,7 @@ abstract contract ERC721Conformance is TestBase {
         vm.assertFalse(nft().isApprovedForAll(operator721, owner721), "not the other way round");
     }
 
-    /// An operator's right ends with the owner's tokens: of those that came later it moves all, of those that left none.
+    /// An operator's right is over the owner's tokens: those that came later it moves, those that left it does not.
     function test_SetApprovalForAll_FollowsTheOwner() public {
         vm.prank(owner721);
         nft().setApprovalForAll(operator721, true);

@@ -175,7 +175,8 @@ contract ModelRegistryTest is TestBase {
     function test_ContractURI_IsADataUriOfJson() public view {
         vm.assertEq(
             registry.contractURI(),
-            "data:application/json;base64,eyJuYW1lIjoiV2VpZ2hob3VzZSBtb2RlbHMiLCJzeW1ib2wiOiJNT0RFTCIsImRlc2NyaXB0aW9uIjoi"
+            "data:application/json;base64,"
+            "eyJuYW1lIjoiV2VpZ2hob3VzZSBtb2RlbHMiLCJzeW1ib2wiOiJNT0RFTCIsImRlc2NyaXB0aW9uIjoi"
             "RWFjaCB0b2tlbiBpcyBhbiBBSSBtb2RlbC4gSXRzIG93bmVyIHB1Ymxpc2hlcyB0aGUgcmVsZWFzZXMgYW5kIG93bnMgdGhlIGluY29t"
             "ZS4ifQ==",
             "uri"
