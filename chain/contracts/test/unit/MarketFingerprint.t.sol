@@ -142,9 +142,9 @@ contract MarketFingerprintTest is MarketTest {
         last = licenceChanged(last, "vested");
         renew(licenceId);
         last = licenceChanged(last, "renewed");
-        bytes memory signature = sign("holder", deliverDigest(licenceId, "key", block.timestamp));
+        bytes memory signature = sign("holder", deliverDigest(licenceId, "key", blockTime()));
         vm.prank(operatorKey);
-        market.deliver(licenceId, "key", block.timestamp, signature, "wrapped");
+        market.deliver(licenceId, "key", blockTime(), signature, "wrapped");
         last = licenceChanged(last, "delivered");
         suspend(modelId);
         last = licenceChanged(last, "suspended");

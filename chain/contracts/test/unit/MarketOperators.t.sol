@@ -242,12 +242,12 @@ contract MarketOperatorsTest is MarketTest {
     function test_DisableOperator_StopsItsKeyDeliveringButNotTheModelsOwner() public {
         uint256 licenceId = buy(addPlan(downloadTerms()));
         disable();
-        bytes memory signature = sign("holder", deliverDigest(licenceId, "key", block.timestamp));
+        bytes memory signature = sign("holder", deliverDigest(licenceId, "key", blockTime()));
         expectError(abi.encodeWithSelector(ILicenceMarket.NotDeliverer.selector, licenceId, operatorKey));
         vm.prank(operatorKey);
-        market.deliver(licenceId, "key", block.timestamp, signature, "wrapped");
+        market.deliver(licenceId, "key", blockTime(), signature, "wrapped");
         vm.prank(publisher);
-        market.deliver(licenceId, "key", block.timestamp, signature, "wrapped");
+        market.deliver(licenceId, "key", blockTime(), signature, "wrapped");
     }
 
     function test_DisableOperator_InTheWindowOfACancelledLicenceStopsItsReports() public {

@@ -249,7 +249,7 @@ contract MarketRolesTest is MarketTest {
         expectError(abi.encodeWithSelector(ILicenceMarket.SalesPaused.selector));
         market.buy(planId, agreed, holder);
         expectError(abi.encodeWithSelector(ILicenceMarket.SalesPaused.selector));
-        market.buyWithPermit(planId, agreed, holder, block.timestamp, 27, 0, 0);
+        market.buyWithPermit(planId, agreed, holder, blockTime(), 27, 0, 0);
         expectError(abi.encodeWithSelector(ILicenceMarket.SalesPaused.selector));
         market.renew(licenceId, agreed);
         vm.stopPrank();
@@ -268,9 +268,9 @@ contract MarketRolesTest is MarketTest {
         vm.assertTrue(market.isValid(licenceId), "licences go on");
         skip(10 days);
         report(metered, 1);
-        bytes memory signature = sign("holder", deliverDigest(download, "key", block.timestamp));
+        bytes memory signature = sign("holder", deliverDigest(download, "key", blockTime()));
         vm.prank(publisher);
-        market.deliver(download, "key", block.timestamp, signature, "wrapped");
+        market.deliver(download, "key", blockTime(), signature, "wrapped");
         vm.prank(holder);
         market.transferFrom(holder, friend, metered);
         addPlan(terms());

@@ -28,7 +28,7 @@ contract MarketSuspensionTest is MarketTest {
     /// For how long the model has been suspended in all, by its clock.
     function behind() internal view returns (uint256) {
         (uint64 time,) = market.modelClock(modelId);
-        return block.timestamp - time;
+        return blockTime() - time;
     }
 
     function notAllowed(address caller) internal pure returns (bytes memory) {
@@ -52,7 +52,7 @@ contract MarketSuspensionTest is MarketTest {
     function test_Suspend_StopsTheClockAndAccess() public {
         skip(1 days);
         vm.expectEmit(address(market));
-        emit ILicenceMarket.ModelSuspended(modelId, keccak256("reason"), uint64(block.timestamp + SUSPENSION));
+        emit ILicenceMarket.ModelSuspended(modelId, keccak256("reason"), uint64(blockTime() + SUSPENSION));
         suspend(modelId);
         (uint64 time, uint64 since) = market.modelClock(modelId);
         vm.assertEq(time, START + 1 days, "clock");
@@ -97,7 +97,7 @@ contract MarketSuspensionTest is MarketTest {
         suspend(modelId);
         skip(1 days);
         (uint64 time, uint64 since) = market.modelClock(plan.modelId);
-        vm.assertEq(time, block.timestamp, "clock of the other");
+        vm.assertEq(time, blockTime(), "clock of the other");
         vm.assertEq(since, 0, "not suspended");
         vm.assertTrue(market.isValid(other), "access");
         buyFor(other >> 32, friend);
@@ -276,7 +276,7 @@ contract MarketSuspensionTest is MarketTest {
         expectError(suspended());
         market.buy(planId, agreed, holder);
         expectError(suspended());
-        market.buyWithPermit(planId, agreed, holder, block.timestamp, 27, 0, 0);
+        market.buyWithPermit(planId, agreed, holder, blockTime(), 27, 0, 0);
         expectError(suspended());
         market.renew(licenceId, agreed);
         vm.stopPrank();
@@ -294,16 +294,16 @@ contract MarketSuspensionTest is MarketTest {
         deliverRefused(perpetual, operatorKey);
         deliverRefused(timed, publisher);
         skip(SUSPENSION);
-        bytes memory signature = sign("holder", deliverDigest(perpetual, "key", block.timestamp));
+        bytes memory signature = sign("holder", deliverDigest(perpetual, "key", blockTime()));
         vm.prank(publisher);
-        market.deliver(perpetual, "key", block.timestamp, signature, "wrapped");
+        market.deliver(perpetual, "key", blockTime(), signature, "wrapped");
     }
 
     function deliverRefused(uint256 id, address by) internal {
-        bytes memory signature = sign("holder", deliverDigest(id, "key", block.timestamp));
+        bytes memory signature = sign("holder", deliverDigest(id, "key", blockTime()));
         expectError(suspended());
         vm.prank(by);
-        market.deliver(id, "key", block.timestamp, signature, "wrapped");
+        market.deliver(id, "key", blockTime(), signature, "wrapped");
     }
 
     // ------------------------------------------------------------------ what goes on
@@ -396,7 +396,7 @@ contract MarketSuspensionTest is MarketTest {
         skip(3 days);
         resume(modelId);
         vm.assertFalse(market.isValid(licenceId), "expired");
-        vm.assertLe(state(licenceId).expiry, block.timestamp, "in the past");
+        vm.assertLe(state(licenceId).expiry, blockTime(), "in the past");
         cancel(licenceId);
         vm.assertEq(usd.balanceOf(holder), 0, "nothing is left");
     }
@@ -410,8 +410,8 @@ contract MarketSuspensionTest is MarketTest {
             planId << 32 | 2, planId, friend, buyer, PRICE, ENTRY, uint64(clock + 30 days), 0
         );
         uint256 second = buyFor(planId, friend);
-        vm.assertEq(state(second).expiry, block.timestamp + 30 days, "a bought term");
-        vm.assertEq(state(second).start, block.timestamp, "begins now");
+        vm.assertEq(state(second).expiry, blockTime() + 30 days, "a bought term");
+        vm.assertEq(state(second).start, blockTime(), "begins now");
         renew(licenceId);
         vm.assertEq(state(licenceId).expiry, START + SUSPENSION + 60 days, "a renewed term");
     }

@@ -23,12 +23,12 @@ contract MarketSuspensionClockTest is MarketTest {
     }
 
     function isSuspended() internal view returns (bool) {
-        return intervals.length != 0 && block.timestamp < intervals[intervals.length - 1].until;
+        return intervals.length != 0 && blockTime() < intervals[intervals.length - 1].until;
     }
 
     function assertClock() internal view {
         (uint64 time, uint64 since) = market.modelClock(modelId);
-        vm.assertEq(time, block.timestamp - suspendedBefore(block.timestamp), "clock");
+        vm.assertEq(time, blockTime() - suspendedBefore(blockTime()), "clock");
         vm.assertEq(since, isSuspended() ? intervals[intervals.length - 1].from : 0, "since");
     }
 
@@ -36,20 +36,20 @@ contract MarketSuspensionClockTest is MarketTest {
     function act(uint256 seed) internal {
         uint256 choice = seed % 8;
         bool open = isSuspended();
-        bool confirmed = open && intervals[intervals.length - 1].until > block.timestamp + 1000 days;
+        bool confirmed = open && intervals[intervals.length - 1].until > blockTime() + 1000 days;
         if (choice == 0 && !open) {
             suspend(modelId);
-            intervals.push(Interval(block.timestamp, block.timestamp + 14 days));
+            intervals.push(Interval(blockTime(), blockTime() + 14 days));
         } else if (choice == 1 && open) {
             confirm(modelId);
             intervals[intervals.length - 1].until = type(uint256).max;
         } else if (choice == 2 && open) {
             resume(modelId);
-            intervals[intervals.length - 1].until = block.timestamp;
+            intervals[intervals.length - 1].until = blockTime();
         } else if (choice == 3 && open && !confirmed) {
             vm.prank(guardian);
             market.resume(modelId);
-            intervals[intervals.length - 1].until = block.timestamp;
+            intervals[intervals.length - 1].until = blockTime();
         } else {
             // Also the exact boundaries of a suspension.
             uint256[4] memory spans = [uint256(1), 14 days - 1, 14 days, bound(seed >> 8, 1, 30 days)];
@@ -67,11 +67,11 @@ contract MarketSuspensionClockTest is MarketTest {
     function testFuzz_ModelClock_NeverRunsFasterThanTimeNorBackwards(uint256[24] memory seeds) public {
         (uint64 before,) = market.modelClock(modelId);
         for (uint256 i = 0; i < seeds.length; ++i) {
-            uint256 moment = block.timestamp;
+            uint256 moment = blockTime();
             act(seeds[i]);
             (uint64 time,) = market.modelClock(modelId);
             vm.assertGe(time, before, "not backwards");
-            vm.assertLe(time - before, block.timestamp - moment, "not faster");
+            vm.assertLe(time - before, blockTime() - moment, "not faster");
             before = time;
         }
     }
@@ -96,11 +96,11 @@ contract MarketSuspensionClockTest is MarketTest {
             act(seeds[i]);
         }
 
-        uint256 shift = suspendedBefore(block.timestamp);
+        uint256 shift = suspendedBefore(blockTime());
         LicenceState memory here = state(licenceId);
-        vm.warp(block.timestamp - shift);
+        vm.warp(blockTime() - shift);
         LicenceState memory there = state(twin);
-        vm.warp(block.timestamp + shift);
+        vm.warp(blockTime() + shift);
         vm.assertEq(here.vested, there.vested, "vested");
         vm.assertEq(here.start, there.start + shift, "start");
         vm.assertEq(here.expiry, timed ? there.expiry + shift : 0, "expiry");
@@ -113,7 +113,7 @@ contract MarketSuspensionClockTest is MarketTest {
         for (uint256 i = 0; i < seeds.length; ++i) {
             act(seeds[i]);
         }
-        uint256 lasted = block.timestamp - START - suspendedBefore(block.timestamp);
+        uint256 lasted = blockTime() - START - suspendedBefore(blockTime());
         uint256 held = PRICE - ENTRY;
         uint256 expected = lasted >= 30 days ? 0 : held - held * lasted / 30 days;
         cancel(licenceId);
