@@ -44,7 +44,22 @@ api-keys            GET     401       200       200   200      403
 api-keys            POST    401       201       201   201      403
 api-key             DELETE  401       404       200   404      403
 api-model-plans     GET     200       200       200   200      200
+api-model-plans     POST    200       200       200   200      200
+api-model-income    GET     200       200       200   200      200
+api-model-withdrawal GET    200       200       200   200      200
 api-plan-purchase   GET     200       200       200   200      200
+api-plan-retirement GET     200       200       200   200      200
+api-plan-collection GET     200       200       200   200      200
+api-licence         GET     200       200       200   200      200
+api-licence-renewal GET     200       200       200   200      200
+api-licence-cancellation GET 200      200       200   200      200
+api-licence-settlement GET  200       200       200   200      200
+api-account-income  GET     200       200       200   200      200
+api-account-withdrawal GET  409       409       409   409      409
+api-operators       GET     200       200       200   200      200
+api-operator        GET     200       200       200   200      200
+api-operator-registration GET 200     200       200   200      200
+api-operator-change GET     200       200       200   200      200
 api-licences        GET     401       200       200   200      403
 api-orders          GET     401       200       200   200      403
 api-orders          POST    401       201       201   201      403
@@ -126,14 +141,34 @@ class World:
     def url(self, route: str) -> str:
         if route == "api-nothing":
             return "/api/v1/nothing/here"
-        query = f"?recipient={self.buyer.address}" if route == "api-plan-purchase" else ""
-        return reverse(route, kwargs=self._kwargs(route)) + query
+        me = self.buyer.address
+        queries = {
+            "api-plan-purchase": f"?recipient={me}",
+            "api-licence-cancellation": f"?to={me}",
+            "api-licence-settlement": f"?to={me}",
+            "api-model-withdrawal": f"?token={me}&to={me}",
+            "api-account-withdrawal": f"?token={me}&to={me}",
+            "api-operators": f"?owner={me}",
+            "api-operator-registration": f"?key={me}&payee={me}",
+            "api-operator-change": f"?key={me}&payee={me}",
+        }
+        return reverse(route, kwargs=self._kwargs(route)) + queries.get(route, "")
 
     def _kwargs(self, route: str) -> dict[str, Any]:
         return {
             "api-key": {"prefix": self.key.prefix},
             "api-model-plans": {"model_id": self.sold.model_id},
-            "api-plan-purchase": {"plan_id": self.sold.plan_id},
+            "api-model-income": {"model_id": self.sold.model_id},
+            "api-model-withdrawal": {"model_id": self.sold.model_id},
+            **{f"api-plan-{name}": {"plan_id": self.sold.plan_id} for name in ("purchase", "retirement", "collection")},
+            "api-licence": {"licence_id": self.sold.licence_id},
+            "api-licence-renewal": {"licence_id": self.sold.licence_id},
+            "api-licence-cancellation": {"licence_id": self.sold.licence_id},
+            "api-licence-settlement": {"licence_id": self.sold.licence_id},
+            "api-account-income": {"address": self.buyer.address},
+            "api-account-withdrawal": {"address": self.buyer.address},
+            "api-operator": {"operator_id": self.sold.market.operator_id},
+            "api-operator-change": {"operator_id": self.sold.market.operator_id},
             "api-order": {"order_id": self.order_id},
             "api-job": {"job_id": self.job.pk},
             "api-job-cancel": {"job_id": self.job.pk},
@@ -162,6 +197,7 @@ class World:
         return {
             "api-session": {"message": "x", "signature": "0x12"},
             "api-keys": {"name": "a script", "scopes": ["run"]},
+            "api-model-plans": {"price": "1", "supply": 1, "flags": 1},
             "api-orders": {"tx_hash": "0x" + "cd" * 32, "plan": str(self.sold.plan_id)},
             "api-jobs": {"model": str(self.sold.model_id), "inputs": ["the house"]},
             "api-uploads": {"name": "New", "task": "text-classification", "licence": "MIT"},

@@ -6,12 +6,13 @@ import pytest
 from django.db import connection, transaction
 
 from chain.selectors import RECENT_BLOCKS
-from marketplace.inference import ledger, services
+from marketplace.inference import execution, ledger, services
 from marketplace.inference.models import CallEntry, Job, LicenceUse
 from marketplace.inference.selectors import calls_used
-from marketplace.licences.errors import CallsExhaustedError, LicencePurchaseUnknownError
+from marketplace.licences.errors import CallsExhaustedError, LicencePurchaseUnknownError, LicenceSuspendedError
 from marketplace.licences.models import Licence
 from marketplace.licences.selectors import licence_list_for_holder
+from tests.fixtures.contracts import RENEWABLE, RUN
 
 
 def sums() -> dict[str, int]:
@@ -88,6 +89,70 @@ def test_call_is_not_reserved_while_nobody_knows_the_purchase(sell, buyer):
     assert not LicenceUse.objects.exists()
     sold.market.index()
     services.job_create(account=buyer, model_id=sold.model_id, inputs="the house", licence_id=second)
+
+
+def room(used_here: int, *, bought: int, on_chain: int) -> int:
+    """How many calls can be reserved of a licence of which `used_here` were served here and `on_chain` reported."""
+    LicenceUse.objects.create(licence_id=7, purchase="0x01", used=used_here)
+    calls = ledger.Calls(bought, on_chain)
+    reserved = 0
+    while ledger.call_is_left(licence_id=7, purchase="0x01", calls=calls):
+        assert ledger.call_room(licence_id=7, purchase="0x01", calls=calls)
+        reserved += 1
+    assert not ledger.call_room(licence_id=7, purchase="0x01", calls=calls)
+    return reserved
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("used_here", "on_chain", "expected"), [(0, 0, 5), (2, 0, 3), (2, 1, 3), (1, 3, 2), (0, 5, 0), (5, 0, 0), (6, 9, 0)]
+)
+def test_calls_that_can_be_served_are_those_that_neither_chain_nor_ledger_has_seen(used_here, on_chain, expected):
+    assert room(used_here, bought=5, on_chain=on_chain) == expected
+
+
+@pytest.mark.django_db
+def test_call_is_left_of_a_licence_never_run_here_unless_the_chain_has_seen_all_of_them():
+    assert ledger.call_is_left(licence_id=7, purchase="0x01", calls=ledger.Calls(3, 2))
+    assert not ledger.call_is_left(licence_id=7, purchase="0x01", calls=ledger.Calls(3, 3))
+
+
+@pytest.mark.django_db
+def test_calls_of_a_renewal_are_added_to_those_of_the_purchase(sell, buyer):
+    sold = sell(calls=1, flags=RUN | RENEWABLE)
+    calls_all_used(sold, buyer)
+    sold.market.renew(sold.licence_id)
+    job, _ = services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+    assert job.call.limit == 2
+    with pytest.raises(CallsExhaustedError):
+        services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+
+
+@pytest.mark.django_db
+def test_call_that_another_site_served_and_reported_is_not_served_again(sell, buyer):
+    sold = sell(calls=3)
+    sold.market.report_usage({sold.licence_id: 2})
+    services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+    with pytest.raises(CallsExhaustedError):
+        services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+
+
+@pytest.mark.django_db
+def test_call_of_a_licence_cancelled_or_suspended_meanwhile_is_given_back(sell, buyer):
+    sold = sell(calls=3)
+    first, _ = services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+    sold.market.suspend(sold.model_id)
+    with pytest.raises(LicenceSuspendedError):
+        services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+    execution.job_run(job_id=first.pk)
+    first.refresh_from_db()
+    assert (first.state, first.error["code"], counters()) == ("failed", "licence.suspended", {"used": 0, "reserved": 0})
+    sold.market.resume(sold.model_id)
+    second, _ = services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+    sold.market.cancel(sold.licence_id)
+    execution.job_run(job_id=second.pk)
+    second.refresh_from_db()
+    assert (second.error["code"], counters()) == ("licence.cancelled", {"used": 0, "reserved": 0})
 
 
 @pytest.mark.django_db

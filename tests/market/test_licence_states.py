@@ -10,8 +10,9 @@ from marketplace.licences.errors import (
     LicenceSuspendedError,
 )
 from marketplace.licences.models import Holding, LicenceRenewal, SuspensionEnd
-from tests.fixtures.contracts import RENEWABLE, RUN, TRANSFERABLE
+from tests.fixtures.contracts import DOWNLOAD, RENEWABLE, RUN, TRANSFERABLE
 from tests.fixtures.people import BUYER, OUTSIDER
+from tests.market.test_market_rows import deliver
 
 pytestmark = pytest.mark.django_db
 DAY = 24 * 3600
@@ -211,6 +212,17 @@ def test_holding_follows_every_event_and_is_nothing_in_the_end(market):
     assert rows[1].amount == 27_000
     assert rows[1].taken == rows[1].vested == 27_000 * (3 * DAY + 1) // (30 * DAY)
     assert (rows[-1].amount, rows[-1].taken) == (0, 0)
+
+
+def test_licence_whose_key_was_delivered_has_nothing_left_to_come_back(market):
+    _, _, licence_id = market.sold_licence(vesting=30 * DAY, flags=RUN | DOWNLOAD)
+    market.index()
+    assert selectors.licence_detail(licence_id).refund > 0
+    deliver(market, licence_id, holder=BUYER)
+    market.index()
+    detail = selectors.licence_detail(licence_id)
+    assert (detail.refund, detail.vested, detail.delivery.recipient_key) == (0, 1000, "0x" + "ab" * 32)
+    assert detail.refund_at(detail.now + 1) == 0
 
 
 def test_licence_transferred_takes_its_renewal_along(market):

@@ -11,8 +11,8 @@ from marketplace.licences.errors import (
     LicenceNoRunRightError,
     LicenceWrongModelError,
 )
-from marketplace.licences.models import Licence, LicenceTransfer, Plan, Withdrawal
-from tests.fixtures.contracts import DOWNLOAD, NATIVE, RUN, TRANSFERABLE
+from marketplace.licences.models import Licence, LicenceTransfer, Plan
+from tests.fixtures.contracts import DOWNLOAD, RUN, TRANSFERABLE
 from tests.fixtures.people import BUYER, OUTSIDER, PUBLISHER
 
 pytestmark = pytest.mark.django_db

@@ -8,10 +8,13 @@ from django.utils import timezone
 from chain import abi
 from marketplace.orders import selectors, services
 from marketplace.orders.errors import OrderConflictError, OrderTooManyOpenError
-from marketplace.orders.models import Order, OrderState
+from marketplace.orders.models import Order, OrderKind, OrderState
+from tests.fixtures.contracts import DOWNLOAD, RENEWABLE, RUN, TRANSFERABLE
 from tests.fixtures.people import BUYER
+from tests.market.test_market_rows import deliver
 
 pytestmark = pytest.mark.django_db
+DAY = 24 * 3600
 
 
 def send_buy(market, plan_id: int, *, by: str = BUYER, value: int = 1000, gas: int = 500_000) -> str:
@@ -197,3 +200,104 @@ def test_order_of_an_outsider_does_not_stop_the_buyers(market, plan_id, buyer, o
     order = record(buyer, tx_hash, plan_id)
     market.index()
     assert state_of(order) == "seen"
+
+
+def _licence(market, **terms) -> int:
+    terms = {"vesting": DAY, "flags": RUN | TRANSFERABLE, **terms}
+    return market.sold_licence(**terms)[2]
+
+
+def _renew(market) -> None:
+    market.renew(_licence(market, period=DAY, vesting=DAY, flags=RUN | RENEWABLE))
+
+
+def _settle(market) -> None:
+    market.cancel(licence_id := _licence(market, calls=3))
+    market.warp(DAY)
+    market.settle(licence_id)
+
+
+def _collect(market) -> None:
+    licence_id = _licence(market)
+    market.warp(3600)
+    market.collect(licence_id, by=BUYER)
+
+
+def _split(market) -> None:
+    market.split(market.sold_licence()[1], by=BUYER)
+
+
+def _withdraw_account(market) -> None:
+    operator_id = market.register_operator(by=BUYER)
+    plan_id = market.add_plan(market.publish(), operatorId=operator_id, serviceBps=5000)
+    market.buy(plan_id)
+    market.split(plan_id)
+    market.withdraw_account(by=BUYER)
+
+
+def _set_operator(market) -> None:
+    operator_id = market.register_operator(by=BUYER)
+    market.send("LicenceMarket", "setOperator", [operator_id, BUYER, BUYER], by=BUYER)
+
+
+def _deliver(market) -> None:
+    deliver(market, _licence(market, flags=DOWNLOAD), holder=BUYER)
+
+
+DONE = {
+    "renew": _renew,
+    "cancel": lambda market: market.cancel(_licence(market)),
+    "settle": _settle,
+    "collect": _collect,
+    "split": _split,
+    "withdraw_account": _withdraw_account,
+    "register_operator": lambda market: market.register_operator(by=BUYER),
+    "set_operator": _set_operator,
+    "deliver": _deliver,
+}
+OF_THE_SENDER = ("renew", "cancel", "settle", "withdraw_account", "register_operator")
+
+
+@pytest.mark.parametrize("kind", DONE)
+def test_order_of_every_kind_is_followed_to_its_event(market, buyer, kind):
+    DONE[kind](market)
+    order, _ = services.order_record(account=buyer, tx_hash=newest_transaction(market), kind=kind)
+    assert order.state == "sent"
+    market.index()
+    assert state_of(order) == "seen"
+
+
+@pytest.mark.parametrize("kind", OF_THE_SENDER)
+def test_order_of_what_somebody_else_did_is_not_seen(market, outsider, kind):
+    DONE[kind](market)
+    order, _ = services.order_record(account=outsider, tx_hash=newest_transaction(market), kind=kind)
+    market.index()
+    assert state_of(order) == "sent"
+
+
+def test_order_kinds_all_have_an_event_and_a_test():
+    assert set(services.EVENT_OF_KIND) == set(OrderKind)
+    assert set(DONE) | {"buy", "publish", "release", "add_plan", "retire_plan", "withdraw"} == set(OrderKind)
+    assert set(services.PARTIES_OF_KIND) == {*OF_THE_SENDER, "buy", "publish"}
+
+
+def test_order_naming_another_licence_is_not_seen(market, buyer):
+    licence_id = _licence(market)
+    market.cancel(licence_id)
+    tx_hash = newest_transaction(market)
+    wrong, _ = services.order_record(account=buyer, tx_hash=tx_hash, kind="cancel", licence_id=licence_id + 1)
+    market.index()
+    assert state_of(wrong) == "sent"
+    with pytest.raises(OrderConflictError):
+        services.order_record(account=buyer, tx_hash=tx_hash, kind="cancel", licence_id=licence_id)
+
+
+def test_api_order_of_a_cancel_names_its_licence(market, with_key, buyer):
+    licence_id = _licence(market)
+    market.cancel(licence_id)
+    body = {"tx_hash": newest_transaction(market), "kind": "cancel", "licence": str(licence_id)}
+    created = with_key(buyer).post("/api/v1/orders", body, format="json")
+    assert (created.status_code, created.json()["licence"]) == (201, str(licence_id))
+    market.index()
+    seen = with_key(buyer).get(created.headers["Location"]).json()
+    assert (seen["state"], seen["kind"]) == ("seen", "cancel")

@@ -1,5 +1,6 @@
 """The arithmetic that pages show, against fractions, at its edges, and against the market itself to the wei."""
 
+import itertools
 import random
 from dataclasses import replace
 from fractions import Fraction
@@ -117,9 +118,7 @@ def test_shares_of_a_split_do_not_depend_on_how_often_it_was_called(market):
         fee_bps, service_bps = 200, 3333
 
     steps = [0, 1, 2, 50, 51, 10_000, 10_001]
-    pieces = [
-        unsplit_shares(Rates, earned=b, split=a, ancestor_bps=[5, 4995]) for a, b in zip(steps, steps[1:], strict=False)
-    ]
+    pieces = [unsplit_shares(Rates, earned=b, split=a, ancestor_bps=[5, 4995]) for a, b in itertools.pairwise(steps)]
     whole = unsplit_shares(Rates, earned=10_001, split=0, ancestor_bps=[5, 4995])
     assert sum(piece.publisher for piece in pieces) == whole.publisher
     assert [sum(parts) for parts in zip(*(piece.ancestors for piece in pieces), strict=True)] == list(whole.ancestors)
