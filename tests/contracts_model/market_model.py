@@ -17,6 +17,7 @@ from tests.contracts_model.states import (
     BATCH,
     DOWNLOAD,
     MAX_CALLS,
+    NATIVE,
     NOBODY,
     RENEWABLE,
     REPORT_WINDOW,
@@ -72,7 +73,7 @@ class MarketModel(RolesModel):
         """A licence for `recipient`. `agreed` says whether the buyer's hash is that of the plan."""
         plan = self._plan(plan_id)
         clock = self.clock(plan.terms.modelId)
-        reasons = self._sale_reasons(plan, agreed=agreed)
+        reasons = self._sale_reasons(plan, payer=payer, agreed=agreed)
         reasons.when(plan.live >= plan.terms.supply, "SupplyExhausted")
         reasons.when(plan.sold >= MOST_SERIAL, "SupplyExhausted")
         reasons.when(recipient == NOBODY, "TransferToZeroAddress")
@@ -95,7 +96,7 @@ class MarketModel(RolesModel):
         licence = self._licence(licence_id)
         plan = self.plans[licence.plan_id]
         terms, clock = plan.terms, self.clock(plan.terms.modelId)
-        reasons = self._sale_reasons(plan, agreed=agreed)
+        reasons = self._sale_reasons(plan, payer=payer, agreed=agreed)
         reasons.when(not terms.flags & RENEWABLE, "NotRenewable")
         reasons.when(licence.cancelled_at is not None, "LicenceIsCancelled")
         reasons.when(licence.total + terms.calls > MAX_CALLS, "CallsTooMany")
@@ -109,14 +110,19 @@ class MarketModel(RolesModel):
         plan.earned += entry
         paid = {"payer": payer, "price": terms.price, "entry": entry, "amount": amount}
         licence.amount, licence.taken = amount, 0
-        licence.start, licence.base = clock, licence.used
+        if terms.vesting:
+            # Where all vests at once, no term has a beginning that matters.
+            licence.start, licence.base = clock, licence.used
         licence.total += terms.calls
         licence.expiry = expiry
         self.emit("LicenceRenewed", licenceId=licence_id, **paid, expiry=expiry, calls=licence.total)
         self.books.move(terms.token, terms.price, source=payer, to=self.market)
 
-    def _sale_reasons(self, plan: Plan, *, agreed: bool) -> Reasons:
+    def _sale_reasons(self, plan: Plan, *, payer: str, agreed: bool) -> Reasons:
         reasons = Reasons()
+        if plan.terms.token != NATIVE:
+            has = self.books.balances.get((plan.terms.token, payer), 0)
+            reasons.when(has < plan.terms.price, "ERC20InsufficientBalance")
         reasons.when(not agreed, "PlanHashDiffers")
         reasons.when(plan.retired, "PlanIsRetired")
         reasons.when(self.paused, "SalesPaused")
@@ -328,11 +334,13 @@ class MarketModel(RolesModel):
 
     def transfer(self, licence_id: int, to: str, *, by: str) -> None:
         reasons = Reasons()
+        plan = self.plans.get(licence_id >> 32)
+        reasons.when(plan is None or not plan.terms.flags & TRANSFERABLE, "LicenceBound")
         reasons.when(licence_id not in self.licences, "TokenDoesNotExist")
-        reasons.refuse()
-        licence = self.licences[licence_id]
+        licence = self.licences.get(licence_id)
+        if licence is None:
+            raise reasons.refusal()
         reasons.when(licence.owner != by, "NotOwnerNorApproved")
-        reasons.when(not self.plans[licence.plan_id].terms.flags & TRANSFERABLE, "LicenceBound")
         reasons.when(licence.cancelled_at is not None, "LicenceIsCancelled")
         reasons.refuse()
         licence.owner = to

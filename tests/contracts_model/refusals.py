@@ -22,4 +22,7 @@ class Reasons:
     def refuse(self) -> None:
         """Raises `Refused` where anything was found."""
         if self._found:
-            raise Refused(frozenset(self._found))
+            raise self.refusal()
+
+    def refusal(self) -> Refused:
+        return Refused(frozenset(self._found))
