@@ -78,6 +78,14 @@ def contracts_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 
 
 @register("chain")
+def operator_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if not 0 <= settings.SITE_OPERATOR_ID < 2**32:
+        hint = "Set WEIGHHOUSE_SITE_OPERATOR_ID to the number that `registerOperator` gave, or to 0 for none."
+        return [Error("The site's operator is not a number of an operator.", hint=hint, id="chain.E008")]
+    return []
+
+
+@register("chain")
 def deployer_key_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     if settings.DEPLOYER_KEY and is_development_key(settings.DEPLOYER_KEY) and _off_development():
         hint = "Set WEIGHHOUSE_DEPLOYER_KEY_FILE to a key of your own."
