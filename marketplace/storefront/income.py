@@ -22,6 +22,11 @@ class IncomePicture:
     splits: list[tuple[PlanIncome, WalletCall]]
     withdraw: WalletCall | None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the model has nothing in this token, and never had."""
+        return not self.segments
+
 
 def income_picture(view: IncomeView, *, owner: str) -> IncomePicture:
     ids = [licence_id for plan in view.plans for batch in plan.collectable for licence_id in batch]

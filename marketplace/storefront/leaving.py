@@ -155,7 +155,7 @@ def renewal_of(detail: LicenceDetail, *, is_paused: bool) -> Step | None:
     if not plan.is_renewable or not detail.chain.exists or detail.chain.settle_at:
         return None
     held = plan.price - plan.entry
-    parts = [f"Another term costs {detail.plan.price_text}."]
+    parts = [f"Another term costs {detail.plan.price_text}." if plan.price else "Another term is free."]
     if held and detail.refund:
         both = amount_text(held + detail.refund, detail.token)
         parts.append(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.e2e.chain_side import ChainSide
 from tests.fixtures.processes import Anvil
 from tests.fixtures.stack import Stack
 
@@ -28,7 +29,7 @@ FLAGS = [
 PATIENCE_MS = 90_000
 expect.set_options(timeout=PATIENCE_MS)
 # Places of the people among the node's accounts.
-PUBLISHER, BUYER, SECOND_BUYER, SCRIPTER, UPLOADER = 1, 2, 3, 4, 5
+PUBLISHER, BUYER, SECOND_BUYER, SCRIPTER, UPLOADER = 1, 2, 3, 4, 8
 
 
 @pytest.fixture(scope="session")
@@ -100,12 +101,19 @@ class Visitor:
         expect(shown).to_be_visible(timeout=PATIENCE_MS)
         return shown
 
-    def buy(self, plan_number: int, *, approvals: tuple[str, ...]) -> None:
-        """Buy on the model's page that is open. `approvals` are the wallet's questions in order."""
+    def buy(self, plan_number: int, *, approvals: tuple[str, ...]) -> int:
+        """Buy on the model's page that is open. `approvals` are the wallet's questions in order. The licence's id."""
         self.page.locator(f"#plan-{plan_number} [data-buy] button").click()
         for question in approvals:
             self.approve(question)
-        expect(self.order("seen")).to_contain_text("Bought: the licence is yours.")
+        order = self.order("seen")
+        expect(order).to_contain_text("Bought: the licence is yours.")
+        link = order.get_by_role("link", name="Run the model").get_attribute("href") or ""
+        return int(re.search(r"licence=(\d+)", link)[1])  # type: ignore[index]
+
+    def figure(self, name: str) -> int:
+        """A number that the page states in a data attribute, such as `data-refund`."""
+        return int(self.page.locator(f"[{name}]").first.get_attribute(name) or "")
 
     def run(self, text: str) -> None:
         self.page.get_by_label("Text", exact=True).fill(text)
@@ -155,6 +163,13 @@ def node(stack: Stack) -> Iterator[Anvil]:
     anvil = Anvil(stack.rpc_url, stack.spawned)
     yield anvil
     anvil.session.close()
+
+
+@pytest.fixture
+def chain_side(stack: Stack, node: Anvil) -> ChainSide:
+    """The site's chain, moved and changed past the site."""
+    book = json.loads((stack.var / "deployments" / "31337.json").read_text())
+    return ChainSide(node, {name: entry["address"] for name, entry in book["contracts"].items()})
 
 
 def model_path(visitor: Visitor, name: str) -> str:

@@ -21,6 +21,9 @@ OTHER_WALLET = """
     eth_chainId: () => "0x" + state.chain.toString(16),
     eth_accounts: () => [state.account],
     eth_requestAccounts: () => [state.account],
+    ...(TYPES
+      ? {}
+      : { eth_signTypedData_v4: () => { throw Object.assign(new Error("Method not supported"), { code: 4200 }); } }),
     wallet_switchEthereumChain: ([{ chainId }]) => {
       if (!KNOWS) throw Object.assign(new Error("Unrecognized chain ID"), { code: 4902 });
       state.chain = Number(chainId);
@@ -41,7 +44,8 @@ OTHER_WALLET = """
 """
 
 
-def other_wallet(account: str, *, chain: int, knows: bool) -> str:
-    """The script of a wallet that holds `account`, is on `chain`, and knows the site's chain or does not."""
+def other_wallet(account: str, *, chain: int, knows: bool, types: bool = True) -> str:
+    """The script of a wallet that holds `account`, is on `chain`, knows the site's chain or does not, and signs typed
+    data (EIP-712) or does not."""
     script = OTHER_WALLET.replace("CHAIN,", f"{chain},").replace("ACCOUNT", account).replace("RDNS", RDNS)
-    return script.replace("KNOWS", "true" if knows else "false")
+    return script.replace("KNOWS", "true" if knows else "false").replace("TYPES", "true" if types else "false")

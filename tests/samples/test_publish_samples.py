@@ -69,13 +69,17 @@ def test_publish_samples_fresh_site_lists_every_sample_with_its_plans_once(runni
         assert model.digest == expected_release(sample, ADDRESS).digest
         assert model.owner == model.publisher == ADDRESS
         views = plan_list_for_model(model.model_id)
-        assert [(v.plan.price, v.plan.period, v.plan.calls) for v in views] == [
-            (p.price, p.period_s, p.calls) for p in sample.plans
+        assert [(v.plan.price, v.plan.period, v.plan.vesting, v.plan.calls) for v in views] == [
+            (p.price, p.period_s, p.vesting_s, p.calls) for p in sample.plans
         ]
+        operator = running_site.operator_id
+        assert [v.plan.operator_id for v in views] == [operator if p.needs_operator else 0 for p in sample.plans]
         assert model.card == (sample.path / "README.md").read_text()
     assert not Upload.objects.exists()
 
     before = nonce()
+    # Plans that differ in the protocol's fee alone are the same plans.
+    running_site.send("LicenceMarket", "setFeeBps", [300], by=running_site.admin)
     lines = publish()
     assert nonce() == before
     assert [line.split(": ")[1].split(" as ")[0] for line in lines] == ["listed"] * 3

@@ -284,3 +284,17 @@ def test_licence_that_nobody_bought_is_not_found(anonymous, listed, read, path):
     response = anonymous.get(f"/licences/{(listed.plan_id << 32) + 77}/{path}")
     assert response.status_code == 404
     assert "licence.not_found" in read(response).text
+
+
+def test_refund_fragment_of_a_licence_that_is_over_says_so_and_stops_asking(signed_in, buyer, month, read):
+    licence, market = month
+    market.cancel(licence)
+    response = signed_in(buyer).get(f"/licences/{licence}/refund/")
+    assert "reload the page" in read(response).text
+    assert "hx-get" not in response.content.decode()
+
+
+def test_free_plan_says_that_nothing_is_paid_and_nothing_comes_back(anonymous, listed, read):
+    listed.market.add_plan(listed.model_id, price=0, period=MONTH, vesting=MONTH)
+    listed.market.index()
+    assert "Free: nothing is paid, and nothing comes back." in read(anonymous.get(listed.url)).text

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from chain.gateway.errors import NodeUnavailable
 from marketplace.accounts.models import Account
 from tests.fixtures.contracts import NATIVE
 
@@ -96,3 +97,16 @@ def test_operator_that_nobody_registered_is_not_found(anonymous, listed, read):
     response = anonymous.get("/operators/987654/")
     assert response.status_code == 404
     assert "operator.not_found" in read(response).text
+
+
+def test_operator_page_without_the_node_shows_what_the_index_knows(anonymous, listed, read, monkeypatch):
+    operator = listed.market.operator_id
+
+    def down(*_args: object) -> None:
+        raise NodeUnavailable("The chain node does not answer.")
+
+    monkeypatch.setattr("marketplace.storefront.views.operators.chain.site_operator_id", down)
+    monkeypatch.setattr("marketplace.licences.selectors.operators.chain.account_credits", down)
+    page = read(anonymous.get(f"/operators/{operator}/"))
+    assert "The money is asked of the chain, and that failed" in page.text
+    assert listed.market.operator_payee in {tag.get("title") for tag in page.all("code")}

@@ -149,12 +149,12 @@ def _plans(model_id: int) -> list[tuple[PlanView, WalletCall]]:
 def _plan_form(address: str) -> dict[str, Any]:
     """What the form of a new plan offers: the protocol's fee of now, this site's operator, the publisher's own."""
     try:
-        fee_bps = chain.market_settings().fee_bps
-    except (ChainError, WeighhouseError) as error:
+        fee_bps, site_operator_id = chain.market_settings().fee_bps, chain.site_operator_id()
+    except WeighhouseError as error:
         return {"plan_form_error": f"Plans cannot be added now: {error.message}"}
     return {
         "fee_bps": fee_bps,
-        "site_operator_id": chain.site_operator_id(),
+        "site_operator_id": site_operator_id,
         "own_operators": [row for row in licences.operator_list_for_owner(address) if not row.is_disabled],
     }
 

@@ -2,8 +2,8 @@
 import { element } from "./page.js";
 
 const WARNING = "Demo wallet, for the development chain only. Its keys are public and its money is worthless.";
-// The node's accounts in their well-known order. The first one deploys the contracts.
-const NAMES = ["Operator", "Publisher", "Buyer", "Second buyer", "Outsider"];
+// The node's accounts in their well-known order. The first one deploys the contracts and holds every role.
+const NAMES = ["Admin", "Publisher", "Buyer", "Second buyer", "Outsider", "Operator's owner", "Operator's key", "Operator's payee"];
 
 function nameOf(index) {
   return NAMES[index] ?? `Account ${index + 1}`;
@@ -36,7 +36,7 @@ export function ask({ title, lines, detail, approve = "Approve" }) {
 
 /** The chosen address, or null when the person closed the window. */
 export async function chooseAccount(accounts, remembered) {
-  const choices = accounts.slice(0, 6).map((address, index) => {
+  const choices = accounts.slice(0, 10).map((address, index) => {
     const input = element("input", { type: "radio", name: "account", value: address });
     const isChosen = remembered ? address.toLowerCase() === remembered : index === 2;
     input.checked = isChosen;
