@@ -29,29 +29,6 @@ from weighhouse.core.errors import WeighhouseError
 RUN = 1
 LISTED_WITHIN_S = 120
 MODEL_PUBLISHED = Web3.keccak(text="ModelPublished(uint256,address,bytes32)")
-ADD_PLAN_ABI: list[dict[str, Any]] = [
-    {
-        "type": "function",
-        "name": "addPlan",
-        "stateMutability": "nonpayable",
-        "inputs": [
-            {
-                "name": "terms",
-                "type": "tuple",
-                "components": [
-                    {"name": "modelId", "type": "uint256"},
-                    {"name": "token", "type": "address"},
-                    {"name": "price", "type": "uint96"},
-                    {"name": "period", "type": "uint32"},
-                    {"name": "calls", "type": "uint32"},
-                    {"name": "supply", "type": "uint32"},
-                    {"name": "flags", "type": "uint8"},
-                ],
-            }
-        ],
-        "outputs": [{"name": "planId", "type": "uint256"}],
-    }
-]
 
 
 class PublishError(Exception):
@@ -86,7 +63,10 @@ def publish(arguments: argparse.Namespace) -> int:
             )
         model_id = published_model(client, chain, account, release, model=arguments.model)
         if arguments.market and not arguments.model:
-            add_plan(chain, account, model_id, arguments)
+            terms = plan_terms(arguments)
+            add_plan(
+                chain, account, client.plan_transactions(model_id, terms, sender=account.address), arguments.market
+            )
         wait_until_listed(client, model_id, release["digest"])
     return model_id
 
@@ -132,21 +112,26 @@ def published_model(
     raise PublishError(f"The transaction {receipt['transactionHash'].to_0x_hex()} published no model.")
 
 
-def add_plan(chain: Web3, account: LocalAccount, model_id: int, arguments: argparse.Namespace) -> None:
-    """Offer licences: perpetual unless a period is given, unmetered unless calls are."""
-    market = chain.eth.contract(address=Web3.to_checksum_address(arguments.market), abi=ADD_PLAN_ABI)
-    terms = {
-        "modelId": model_id,
-        "token": "0x" + "00" * 20,
-        "price": arguments.price_wei,
-        "period": arguments.period_s,
+def plan_terms(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Licences to run: perpetual unless a period is given, unmetered unless calls are, vesting at once unless it is."""
+    return {
+        "price": str(arguments.price_wei),
+        "period_s": arguments.period_s,
+        "vesting_s": arguments.vesting_s,
         "calls": arguments.calls,
+        "operator": arguments.operator,
         "supply": arguments.supply,
         "flags": RUN,
     }
-    call = {"chain_id": str(chain.eth.chain_id), "to": market.address, "value": "0"}
-    send(chain, account, {**call, "data": market.encode_abi("addPlan", args=[terms])})
-    print(f"Added a plan: {arguments.price_wei} wei.")
+
+
+def add_plan(chain: Web3, account: LocalAccount, calls: list[dict[str, str]], market: str) -> None:
+    """Sign what the site proposes, for the market that was named and no other contract."""
+    for call in calls:
+        if call["to"].lower() != market.lower():
+            raise PublishError(f"The site's plans go to {call['to']}, not to {market}. Nothing was sent.")
+        send(chain, account, call)
+        print(f"{call['summary']}.")
 
 
 def send(chain: Web3, account: LocalAccount, request: dict[str, str]) -> Any:
@@ -213,10 +198,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--summary", default="")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--model", type=int, help="make a new release of this model of yours")
-    parser.add_argument("--market", help="address of LicenceMarket; adds a plan")
+    parser.add_argument("--market", help="address of LicenceMarket; adds a plan there")
     parser.add_argument("--price-wei", type=int, default=10**15)
     parser.add_argument("--period-s", type=int, default=0, help="0: perpetual")
-    parser.add_argument("--calls", type=int, default=0, help="0: unmetered")
+    parser.add_argument("--vesting-s", type=int, default=0, help="0: at once; on a timed plan, its period")
+    parser.add_argument("--calls", type=int, default=0, help="0: unmetered; otherwise an operator is needed")
+    parser.add_argument("--operator", type=int, default=0, help="who attests use")
     parser.add_argument("--supply", type=int, default=1000)
     parser.add_argument("--timeout", type=float, default=600.0, help="seconds to wait for the check")
     arguments = parser.parse_args()

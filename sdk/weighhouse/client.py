@@ -163,7 +163,63 @@ class Client:
         """`job_create` and `job_wait` in one."""
         return self.job_wait(self.job_create(model_id, inputs, **options)["id"], timeout_s=timeout_s)
 
+    # Licences and money. Each `*_transactions` gives what a wallet signs, in order; with `sender` the site tries it
+    # first and a refusal is raised here. The client never signs.
+
+    def licence_list(self, *, model: int | None = None) -> list[dict[str, Any]]:
+        """The licences that the key's account holds."""
+        return self._list("GET", "/api/v1/licences", params=_given(model=model))
+
+    def licence_get(self, licence_id: int, *, at: int | None = None) -> dict[str, Any]:
+        """A licence by the chain: state, vested, refund. With `at`, at least what comes back until then."""
+        return self._call("GET", f"/api/v1/licences/{licence_id}", params=_given(at=at))
+
+    def plan_list(self, model_id: int) -> list[dict[str, Any]]:
+        """A model's price list, retired plans marked."""
+        return self._list("GET", f"/api/v1/models/{model_id}/plans")
+
+    def income_get(self, model_id: int) -> list[dict[str, Any]]:
+        """A model's money per token: held, vested, unsplit, available, withdrawn."""
+        return self._list("GET", f"/api/v1/models/{model_id}/income")
+
+    def purchase_transactions(self, plan_id: int, *, recipient: str, sender: str = "") -> list[dict[str, str]]:
+        """Buy a licence for `recipient`; where a token pays, the approval of the price comes first."""
+        return self._transactions(f"plans/{plan_id}/purchase", recipient=recipient, sender=sender)
+
+    def renewal_transactions(self, licence_id: int, *, sender: str = "") -> list[dict[str, str]]:
+        """Begin a new term; the sender pays."""
+        return self._transactions(f"licences/{licence_id}/renewal", sender=sender)
+
+    def cancellation_transactions(self, licence_id: int, *, to: str, sender: str = "") -> list[dict[str, str]]:
+        """End a licence; what has not vested is paid to `to`. Its holder signs."""
+        return self._transactions(f"licences/{licence_id}/cancellation", to=to, sender=sender)
+
+    def settlement_transactions(self, licence_id: int, *, to: str, sender: str = "") -> list[dict[str, str]]:
+        """Pay the refund of a cancelled metered licence, from `settle_at` on."""
+        return self._transactions(f"licences/{licence_id}/settlement", to=to, sender=sender)
+
+    def plan_transactions(self, model_id: int, terms: Mapping[str, Any], *, sender: str = "") -> list[dict[str, str]]:
+        """Add a plan; see `POST /api/v1/models/{model_id}/plans` for the terms. The model's owner signs."""
+        body = {**terms, **_given(sender=sender or None)}
+        return list(self._call("POST", f"/api/v1/models/{model_id}/plans", json=body)["transactions"])
+
+    def collection_transactions(self, plan_id: int, *, sender: str = "") -> list[dict[str, str]]:
+        """Collect what has vested of a plan's licences and share its income out. Anyone signs."""
+        return self._transactions(f"plans/{plan_id}/collection", sender=sender)
+
+    def withdrawal_transactions(self, model_id: int, *, token: str, to: str, sender: str = "") -> list[dict[str, str]]:
+        """Pay the model's credit in a token to `to`. The model's owner signs."""
+        return self._transactions(f"models/{model_id}/withdrawal", token=token, to=to, sender=sender)
+
+    def account_withdrawal_transactions(self, account: str, *, token: str, to: str) -> list[dict[str, str]]:
+        """Pay the service shares and fees of an account in a token to `to`. That account signs."""
+        return self._transactions(f"accounts/{account}/withdrawal", token=token, to=to)
+
     # Beneath
+
+    def _transactions(self, path: str, **query: str) -> list[dict[str, str]]:
+        given = {name: value for name, value in query.items() if value}
+        return list(self._call("GET", f"/api/v1/{path}", params=given)["transactions"])
 
     def _file_send(self, upload_id: str, path: str, file: Path, sha256: str) -> None:
         headers = {"X-Content-SHA256": sha256, "Content-Type": "application/octet-stream"}
@@ -178,6 +234,20 @@ class Client:
             time.sleep(2**attempt)
 
     def _call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """A call that answers an object. What the site sends is a stranger's: anything else is a wrong answer."""
+        status, body = self._answer(method, path, **options)
+        if not isinstance(body, dict):
+            raise ApiError(status, {})
+        return body
+
+    def _list(self, method: str, path: str, **options: Any) -> list[Any]:
+        """A call that answers a list."""
+        status, body = self._answer(method, path, **options)
+        if not isinstance(body, list):
+            raise ApiError(status, {})
+        return body
+
+    def _answer(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         try:
             response = self._session.request(
                 method, self._base_url + path, timeout=self._timeout_s, allow_redirects=False, **options
@@ -185,14 +255,19 @@ class Client:
         except requests.RequestException as error:
             raise SiteUnreachableError(f"{self._base_url} does not answer: {type(error).__name__}.") from error
         if response.status_code == 204:
-            return {}
+            return response.status_code, {}
         try:
             body: Any = response.json()
         except ValueError:
             body = None
-        if not response.ok or not isinstance(body, dict):
+        if not response.ok:
             raise ApiError(response.status_code, body if isinstance(body, dict) else {})
-        return body
+        return response.status_code, body
+
+
+def _given(**values: Any) -> dict[str, str]:
+    """Parameters that were given, as text."""
+    return {name: str(value) for name, value in values.items() if value is not None}
 
 
 def manifest_of(upload: Mapping[str, Any], directory: Path, hashes: Mapping[str, str]) -> Manifest:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from marketplace.licences.errors import PlanNotFoundError
 from marketplace.licences.models import (
-    FromEvent,
     Licence,
     LicenceCancellation,
     LicenceSettlement,
@@ -125,7 +125,9 @@ def plans_on_sale(model_ids: Iterable[int]) -> dict[int, PlanView]:
     """The first plan on sale of each of several models, for lists of models. Those that sell none are left out."""
     on_sale = Plan.objects.filter(
         ~Exists(PlanRetirement.objects.filter(plan_id=OuterRef("plan_id"))),
-        supply__gt=_count(Licence.objects) - _count(LicenceCancellation.objects) - _count(settled_uncancelled()),
+        supply__gt=_count(Licence.objects.all())
+        - _count(LicenceCancellation.objects.all())
+        - _count(settled_uncancelled()),
         model_id=OuterRef("model_id"),
     ).order_by("plan_id")
     # The contract numbers plans from 1: a model that has any has that one, and so one row here.
@@ -183,12 +185,12 @@ def seconds_text(seconds: int) -> str:
     return f"{seconds} second" + ("s" if seconds != 1 else "")
 
 
-def _counts(rows: QuerySet[FromEvent], plan_ids: list[int]) -> dict[int, int]:
+def _counts(rows: QuerySet[Any], plan_ids: list[int]) -> dict[int, int]:
     counted = rows.filter(plan_id__in=plan_ids).order_by().values("plan_id").annotate(count=Count("pk"))
     return dict(counted.values_list("plan_id", "count"))
 
 
-def _count(rows: QuerySet[FromEvent]) -> Coalesce:
+def _count(rows: QuerySet[Any]) -> Coalesce:
     counted = rows.filter(plan_id=OuterRef("plan_id")).order_by().values("plan_id").annotate(count=Count("pk"))
     return Coalesce(Subquery(counted.values("count")), 0)
 
