@@ -26,6 +26,7 @@ def revert_read(data: bytes) -> Reverted:
     return RevertedUnread(data)
 
 
+@lru_cache
 def refusal_classes() -> dict[str, type[ContractRefusal]]:
     """Every class of a custom error, by the error's name."""
     return {

@@ -19,6 +19,7 @@ from chain.bindings.market import ModelClock, Royalty
 from chain.bindings.money import TransferAuthorization
 from chain.bindings.structs import Authorization, Operator, PlanTerms, Right, Share, SkipReason
 from chain.gateway.reverts import NotSuspended
+from chain.market_roles import MAX_FEE_BPS
 from chain.transactions import TransactionRequest, receipt_wait
 from tests.fixtures.contracts import NATIVE, Market
 
@@ -324,7 +325,7 @@ def test_limits_are_those_of_the_specification():
         chain.min_vesting(): 3600,
         chain.max_vesting(): 90 * DAY,
         chain.max_calls(): 2**31 - 1,
-        chain.max_fee_bps(): 500,
+        chain.max_fee_bps(): MAX_FEE_BPS,
         chain.max_service_bps(): 5000,
         chain.max_entry_bps(): 2000,
         chain.royalty_bps(): 500,

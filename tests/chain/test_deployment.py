@@ -341,6 +341,8 @@ def test_command_on_a_public_chain_deploys_without_play_money_and_says_what_to_v
         (role_options(admin=NOBODY), "--admin cannot be nobody"),
         (role_options(treasury=NOBODY), "--treasury cannot be nobody"),
         ([*role_options(), "--demo-funds"], "chain.development_only"),
+        ([*role_options(), "--fee-bps", "501"], "--fee-bps takes 0 to 500"),
+        ([*role_options(), "--fee-bps", "-1"], "--fee-bps takes 0 to 500"),
     ],
 )
 def test_command_on_a_public_chain_refuses_and_sends_nothing(public_node, manage, arguments, reason):

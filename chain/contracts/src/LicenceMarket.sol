@@ -11,6 +11,7 @@ import {ModelRegistry} from "./ModelRegistry.sol";
 import {IERC3009} from "./interfaces/IERC3009.sol";
 import {Authorization, Operator, PlanTerms, Roles, SkipReason} from "./interfaces/ILicenceMarket.sol";
 import {Shares} from "./libraries/Shares.sol";
+import {Term, Terms} from "./libraries/Terms.sol";
 import {Licences} from "./market/Licences.sol";
 import {MarketRoles} from "./market/MarketRoles.sol";
 import {Plans} from "./market/Plans.sol";
@@ -46,8 +47,8 @@ contract LicenceMarket is Licences {
         nonReentrant
         returns (uint256 licenceId)
     {
-        PlanTerms memory terms;
-        (licenceId, terms) = _sell(planId, agreedHash, recipient, msg.sender);
+        PlanTerms memory terms = _termsAgreed(planId, agreedHash);
+        licenceId = _sell(planId, terms, recipient, msg.sender);
         _pay(terms);
     }
 
@@ -60,9 +61,9 @@ contract LicenceMarket is Licences {
         bytes32 r,
         bytes32 s
     ) external nonReentrant returns (uint256 licenceId) {
-        PlanTerms memory terms;
-        (licenceId, terms) = _sell(planId, agreedHash, recipient, msg.sender);
+        PlanTerms memory terms = _termsAgreed(planId, agreedHash);
         _requireERC20(terms.token);
+        licenceId = _sell(planId, terms, recipient, msg.sender);
         // Somebody may have taken the permit out of the mempool: then the allowance is there, and the pull decides.
         try IERC20Permit(terms.token).permit(msg.sender, address(this), terms.price, deadline, v, r, s) {} catch {}
         _pay(terms);
@@ -119,29 +120,26 @@ contract LicenceMarket is Licences {
     function renew(uint256 licenceId, bytes32 agreedHash) external payable nonReentrant {
         uint256 planId = licenceId >> 32;
         _holder(licenceId);
-        PlanRow storage row = _plan(planId);
-        PlanTerms memory terms = _termsAgreed(planId, row, agreedHash);
+        PlanTerms memory terms = _termsAgreed(planId, agreedHash);
         if (terms.flags & RENEWABLE == 0) revert NotRenewable(planId);
-        Term memory term = _term(licenceId);
-        if (term.cancelled) revert LicenceIsCancelled(licenceId);
+        Term term = _term(licenceId);
+        if (term.isCancelled()) revert LicenceIsCancelled(licenceId);
         uint256 clock = _runningClock(terms.modelId);
 
-        Holding memory holding = _vest(licenceId, row, term);
+        Holding memory holding = _holdings[licenceId];
+        _vest(licenceId, term, holding);
         uint96 entry = _entry(planId, terms);
         if (terms.vesting != 0) {
             holding.amount = SafeCast.toUint96(uint256(holding.amount) - holding.taken + terms.price - entry);
-            (holding.taken, holding.start, holding.base) = (0, SafeCast.toUint32(clock), uint32(term.used));
+            (holding.taken, holding.start, holding.base) = (0, SafeCast.toUint32(clock), term.used());
             _holdings[licenceId] = holding;
         }
-        term.calls += terms.calls;
-        if (term.calls > MAX_CALLS) revert CallsTooMany(term.calls, MAX_CALLS);
-        if (terms.period != 0) {
-            term.expiry = SafeCast.toUint32((clock > term.expiry ? clock : term.expiry) + terms.period);
-        }
-        _setTerm(licenceId, term);
-        emit LicenceRenewed(
-            licenceId, msg.sender, terms.price, entry, holding.amount, uint64(term.expiry), uint32(term.calls)
-        );
+        uint256 calls = uint256(term.calls()) + terms.calls;
+        if (calls > MAX_CALLS) revert CallsTooMany(calls, MAX_CALLS);
+        uint256 end = clock > term.expiry() ? clock : term.expiry();
+        uint32 expiry = terms.period == 0 ? 0 : SafeCast.toUint32(end + terms.period);
+        _setTerm(licenceId, Terms.pack(expiry, term.used(), calls));
+        emit LicenceRenewed(licenceId, msg.sender, terms.price, entry, holding.amount, expiry, uint32(calls));
         emit MetadataUpdate(licenceId);
 
         _pay(terms);
@@ -185,13 +183,13 @@ contract LicenceMarket is Licences {
         address holder = _holder(licenceId);
         if (msg.sender != holder && to != holder) revert NotHolder(licenceId, msg.sender);
         _requireRecipient(to);
-        Term memory term = _term(licenceId);
-        uint256 settleAt = term.cancelled ? uint256(_holdings[licenceId].start) + REPORT_WINDOW : 0;
+        Term term = _term(licenceId);
+        uint256 settleAt = term.isCancelled() ? uint256(_holdings[licenceId].start) + REPORT_WINDOW : 0;
         if ((settleAt == 0 || block.timestamp < settleAt) && !_suspendedLong(licenceId >> 64)) {
             revert SettlesLater(licenceId, uint64(settleAt));
         }
 
-        if (!term.cancelled) {
+        if (!term.isCancelled()) {
             --_plans[licenceId >> 32].live;
             emit LicenceCancelled(licenceId, holder, 0);
         }
@@ -203,13 +201,18 @@ contract LicenceMarket is Licences {
     function reportUsage(uint256[] calldata licenceIds, uint32[] calldata used) external {
         _requireBatch(licenceIds.length);
         if (licenceIds.length != used.length) revert BatchInvalid(used.length, licenceIds.length);
+        (uint256 planId, bool foreign, bool disabled) = (0, true, false);
         for (uint256 i = 0; i < licenceIds.length; ++i) {
             (uint256 licenceId, uint32 count) = (licenceIds[i], used[i]);
-            Term memory term = _term(licenceId);
-            (bool counts, SkipReason reason) = _reportCheck(licenceId, term, count);
+            if (licenceId >> 32 != planId) {
+                planId = licenceId >> 32;
+                Operator storage reporter = _operators[_plans[planId].operatorId];
+                (foreign, disabled) = (reporter.key != msg.sender, reporter.disabled);
+            }
+            Term term = _term(licenceId);
+            (bool counts, SkipReason reason) = _reportCheck(licenceId, term, count, foreign, disabled);
             if (counts) {
-                term.used = count;
-                _setTerm(licenceId, term);
+                _setTerm(licenceId, term.withUsed(count));
                 emit UsageReported(licenceId, count);
             } else {
                 emit UsageSkipped(licenceId, count, reason);
@@ -227,17 +230,17 @@ contract LicenceMarket is Licences {
         address holder = _holder(licenceId);
         PlanRow storage row = _plans[licenceId >> 32];
         if (row.flags & DOWNLOAD == 0) revert NotDownloadable(licenceId >> 32);
-        Term memory term = _term(licenceId);
-        if (term.cancelled) revert LicenceIsCancelled(licenceId);
+        Term term = _term(licenceId);
+        if (term.isCancelled()) revert LicenceIsCancelled(licenceId);
         uint256 clock = _runningClock(licenceId >> 64);
-        if (term.expiry != 0 && clock >= term.expiry) revert LicenceExpired(licenceId);
+        if (term.expiry() != 0 && clock >= term.expiry()) revert LicenceExpired(licenceId);
         _requireDeliverer(licenceId, row);
         bytes32 request = keccak256(abi.encode(DELIVER_TYPEHASH, licenceId, recipientKey, deadline));
         bytes32 digest = _requireSigned(holder, deadline, request, holderSignature);
         if (_requestUsed[digest]) revert RequestUsed(digest);
 
         _requestUsed[digest] = true;
-        Holding storage holding = _holdings[licenceId];
+        Holding memory holding = _holdings[licenceId];
         _take(licenceId, holding, holding.amount);
         emit KeyDelivered(licenceId, holder, recipientKey, wrappedKeyHash);
         emit MetadataUpdate(licenceId);
@@ -249,7 +252,7 @@ contract LicenceMarket is Licences {
         _requireBatch(licenceIds.length);
         for (uint256 i = 0; i < licenceIds.length; ++i) {
             uint256 licenceId = licenceIds[i];
-            if (_exists(licenceId)) _vest(licenceId, _plans[licenceId >> 32], _term(licenceId));
+            _vest(licenceId, _term(licenceId), _holdings[licenceId]); // of no licence, nothing
         }
     }
 
@@ -263,12 +266,11 @@ contract LicenceMarket is Licences {
         uint256 before;
     }
 
-    function _sell(uint256 planId, bytes32 agreedHash, address recipient, address payer)
+    function _sell(uint256 planId, PlanTerms memory terms, address recipient, address payer)
         private
-        returns (uint256 licenceId, PlanTerms memory terms)
+        returns (uint256 licenceId)
     {
-        PlanRow storage row = _plan(planId);
-        terms = _termsAgreed(planId, row, agreedHash);
+        PlanRow storage row = _plans[planId];
         (uint24 live, uint24 sold) = (row.live, row.sold);
         if (live >= terms.supply || sold == type(uint24).max) revert SupplyExhausted(planId, terms.supply);
         uint256 clock = _runningClock(terms.modelId);
@@ -282,7 +284,7 @@ contract LicenceMarket is Licences {
         }
         uint32 expiry = terms.period == 0 ? 0 : SafeCast.toUint32(clock + terms.period);
         emit LicenceBought(licenceId, planId, recipient, payer, terms.price, entry, expiry, terms.calls);
-        _mintAndSetExtraDataUnchecked(recipient, licenceId, _pack(Term(expiry, 0, terms.calls, false)));
+        _mintAndSetExtraDataUnchecked(recipient, licenceId, Term.unwrap(Terms.pack(expiry, 0, terms.calls)));
     }
 
     function _sellAuthorized(
@@ -291,9 +293,9 @@ contract LicenceMarket is Licences {
         address recipient,
         Authorization calldata authorization
     ) private returns (uint256 licenceId, Receipt memory receipt) {
-        PlanTerms memory terms;
-        (licenceId, terms) = _sell(planId, agreedHash, recipient, authorization.payer);
+        PlanTerms memory terms = _termsAgreed(planId, agreedHash);
         _requireERC20(terms.token);
+        licenceId = _sell(planId, terms, recipient, authorization.payer);
         receipt = Receipt({
             token: terms.token,
             price: terms.price,
@@ -328,27 +330,26 @@ contract LicenceMarket is Licences {
 
     function _cancel(uint256 licenceId, address holder, address to) private {
         _requireRecipient(to);
-        Term memory term = _term(licenceId);
-        if (term.cancelled) revert LicenceIsCancelled(licenceId);
-        PlanRow storage row = _plans[licenceId >> 32];
-        --row.live;
-        if (term.calls == 0) {
+        Term term = _term(licenceId);
+        if (term.isCancelled()) revert LicenceIsCancelled(licenceId);
+        --_plans[licenceId >> 32].live;
+        if (term.calls() == 0) {
             emit LicenceCancelled(licenceId, holder, 0);
             _close(licenceId, holder, to, term);
         } else {
-            _vest(licenceId, row, term);
+            _vest(licenceId, term, _holdings[licenceId]);
             _holdings[licenceId].start = uint32(block.timestamp);
-            term.cancelled = true;
-            _setTerm(licenceId, term);
+            _setTerm(licenceId, term.cancelled());
             emit LicenceCancelled(licenceId, holder, uint64(block.timestamp + REPORT_WINDOW));
             emit MetadataUpdate(licenceId);
         }
     }
 
     /// @dev Burns the token and pays what has not vested.
-    function _close(uint256 licenceId, address holder, address to, Term memory term) private returns (uint96 refund) {
+    function _close(uint256 licenceId, address holder, address to, Term term) private returns (uint96 refund) {
         PlanRow storage row = _plans[licenceId >> 32];
-        Holding memory holding = _vest(licenceId, row, term);
+        Holding memory holding = _holdings[licenceId];
+        _vest(licenceId, term, holding);
         refund = holding.amount - holding.taken;
         delete _holdings[licenceId];
         _setExtraData(licenceId, 0);
@@ -365,17 +366,19 @@ contract LicenceMarket is Licences {
 
     // ------------------------------------------------------------------ use
 
-    function _reportCheck(uint256 licenceId, Term memory term, uint32 used) private view returns (bool, SkipReason) {
-        if (!_exists(licenceId)) return (false, SkipReason.Unknown);
-        if (term.calls == 0) return (false, SkipReason.Unmetered);
-        Operator storage reporter = _operators[_plans[licenceId >> 32].operatorId];
-        if (reporter.key != msg.sender) return (false, SkipReason.Foreign);
-        if (reporter.disabled) return (false, SkipReason.Disabled);
-        if (term.cancelled && block.timestamp >= uint256(_holdings[licenceId].start) + REPORT_WINDOW) {
+    function _reportCheck(uint256 licenceId, Term term, uint32 used, bool foreign, bool disabled)
+        private
+        view
+        returns (bool counts, SkipReason reason)
+    {
+        if (term.calls() == 0) return (false, _exists(licenceId) ? SkipReason.Unmetered : SkipReason.Unknown);
+        if (foreign) return (false, SkipReason.Foreign);
+        if (disabled) return (false, SkipReason.Disabled);
+        if (term.isCancelled() && block.timestamp >= uint256(_holdings[licenceId].start) + REPORT_WINDOW) {
             return (false, SkipReason.Closed);
         }
-        if (used <= term.used) return (false, SkipReason.NotHigher);
-        if (used > term.calls) return (false, SkipReason.AboveTotal);
+        if (used <= term.used()) return (false, SkipReason.NotHigher);
+        if (used > term.calls()) return (false, SkipReason.AboveTotal);
         return (true, SkipReason.Unknown);
     }
 

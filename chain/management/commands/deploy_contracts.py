@@ -14,7 +14,7 @@ from chain.deployment import Deployer
 from chain.development import DEVELOPMENT_ACCOUNTS, development_require
 from chain.explorer import verification_lines
 from chain.gateway import get_gateway
-from chain.market_roles import NOBODY, fee_set, roles_report
+from chain.market_roles import MAX_FEE_BPS, NOBODY, fee_set, roles_report
 from chain.transactions import address_of
 
 _ROLES = {
@@ -39,8 +39,8 @@ class Command(BaseCommand):
             "--fee-bps",
             type=int,
             metavar="N",
-            help="the protocol's fee on plans to come, in hundredths of a percent, at most 500; set where the deployer"
-            " is the admin",
+            help=f"the protocol's fee on plans to come in hundredths of a percent, at most {MAX_FEE_BPS}; set where the"
+            " deployer is the admin",
         )
         parser.add_argument(
             "--demo-funds",
@@ -58,6 +58,9 @@ class Command(BaseCommand):
     def _deploy(self, options: dict[str, Any]) -> None:
         if options["demo_funds"]:
             development_require(settings.CHAIN_ID, "--demo-funds")
+        fee_bps = options["fee_bps"]
+        if fee_bps is not None and not 0 <= fee_bps <= MAX_FEE_BPS:
+            raise CommandError(f"--fee-bps takes 0 to {MAX_FEE_BPS}.")
         key = self._key()
         gateway, roles = get_gateway(), self._roles(options, deployer=address_of(key))
         deployer = Deployer(
@@ -69,7 +72,6 @@ class Command(BaseCommand):
             say=self.stdout.write,
         )
         book = deployer.contracts_deploy()
-        fee_bps = options["fee_bps"]
         if options["demo_funds"]:
             demo = DemoMarket(gateway, book, admin_key=key, say=self.stdout.write)
             demo.funds_give()

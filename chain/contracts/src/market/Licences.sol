@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {NoValueERC721} from "../NoValueERC721.sol";
 import {LicenceState} from "../interfaces/ILicenceMarket.sol";
 import {Shares} from "../libraries/Shares.sol";
+import {Term} from "../libraries/Terms.sol";
 import {Vesting} from "../libraries/Vesting.sol";
 import {Incomes} from "./Incomes.sol";
 
@@ -14,14 +15,6 @@ abstract contract Licences is Incomes, NoValueERC721 {
 
     /// @notice ERC-4906: never emitted here, part of the standard's interface.
     event BatchMetadataUpdate(uint256 _fromTokenId, uint256 _toTokenId);
-
-    /// @dev The 96 bits beside a licence's owner.
-    struct Term {
-        uint256 expiry; // 32 bits, on the model clock; 0 is perpetual
-        uint256 used; // 32 bits
-        uint256 calls; // 31 bits; 0 is unmetered
-        bool cancelled;
-    }
 
     /// @dev One slot, written only where something vests over time or use.
     struct Holding {
@@ -97,40 +90,35 @@ abstract contract Licences is Incomes, NoValueERC721 {
     function _beforeTokenTransfer(address from, address to, uint256 licenceId) internal view override {
         if (from == address(0) || to == address(0)) return;
         if (_plans[licenceId >> 32].flags & TRANSFERABLE == 0) revert LicenceBound(licenceId);
-        if (_term(licenceId).cancelled) revert LicenceIsCancelled(licenceId);
+        if (_term(licenceId).isCancelled()) revert LicenceIsCancelled(licenceId);
     }
 
     /// @dev Moves what has vested to the plan's income.
-    function _vest(uint256 licenceId, PlanRow storage row, Term memory term) internal returns (Holding memory holding) {
-        Holding storage stored = _holdings[licenceId];
-        holding = stored;
-        holding.taken = _take(licenceId, stored, _vested(licenceId, row, term, holding));
+    /// @param holding As it is stored; afterwards too.
+    function _vest(uint256 licenceId, Term term, Holding memory holding) internal {
+        _take(licenceId, holding, _vested(licenceId, term, holding));
     }
 
-    function _take(uint256 licenceId, Holding storage holding, uint96 vested) internal returns (uint96) {
+    /// @dev Raises what was taken to `vested`, in `holding` and in storage.
+    function _take(uint256 licenceId, Holding memory holding, uint96 vested) internal {
         uint96 fresh = vested - holding.taken;
-        if (fresh != 0) {
-            holding.taken = vested;
-            _incomes[licenceId >> 32].earned += fresh;
-            emit IncomeVested(licenceId, fresh);
-        }
-        return vested;
+        if (fresh == 0) return;
+        holding.taken = vested;
+        _holdings[licenceId] = holding;
+        _incomes[licenceId >> 32].earned += fresh;
+        emit IncomeVested(licenceId, fresh);
     }
 
-    function _vested(uint256 licenceId, PlanRow storage row, Term memory term, Holding memory holding)
-        internal
-        view
-        returns (uint96)
-    {
+    function _vested(uint256 licenceId, Term term, Holding memory holding) internal view returns (uint96) {
         if (holding.amount == holding.taken) return holding.amount;
         (uint256 elapsed, uint256 duration) = (0, 1); // once cancelled, time vests no more
-        if (!term.cancelled) {
+        if (!term.isCancelled()) {
             (uint256 clock,) = _clock(licenceId >> 64);
             elapsed = clock - holding.start;
-            duration = term.expiry == 0 ? row.vesting : term.expiry - holding.start;
+            duration = term.expiry() == 0 ? _plans[licenceId >> 32].vesting : term.expiry() - holding.start;
         }
-        (uint256 used, uint256 calls) = term.calls == 0 ? (0, 0) : (term.used - holding.base, term.calls - holding.base);
-        uint256 vested = Vesting.vested(holding.amount, elapsed, duration, used, calls);
+        uint256 calls = term.calls() == 0 ? 0 : term.calls() - holding.base;
+        uint256 vested = Vesting.vested(holding.amount, elapsed, duration, term.used() - holding.base, calls);
         return vested > holding.taken ? uint96(vested) : holding.taken;
     }
 
@@ -139,23 +127,12 @@ abstract contract Licences is Incomes, NoValueERC721 {
         if (holder == address(0)) revert LicenceUnknown(licenceId);
     }
 
-    /// @dev Beside the owner: cancelled 1 | calls 31 | used 32 | expiry 32.
-    function _term(uint256 licenceId) internal view returns (Term memory) {
-        uint96 packed = _getExtraData(licenceId);
-        return Term({
-            expiry: uint32(packed),
-            used: uint32(packed >> 32),
-            calls: (packed >> 64) & MAX_CALLS,
-            cancelled: packed >> 95 != 0
-        });
+    function _term(uint256 licenceId) internal view returns (Term) {
+        return Term.wrap(_getExtraData(licenceId));
     }
 
-    function _setTerm(uint256 licenceId, Term memory term) internal {
-        _setExtraData(licenceId, _pack(term));
-    }
-
-    function _pack(Term memory term) internal pure returns (uint96) {
-        return uint96((term.cancelled ? 1 << 95 : 0) | term.calls << 64 | term.used << 32 | term.expiry);
+    function _setTerm(uint256 licenceId, Term term) internal {
+        _setExtraData(licenceId, Term.unwrap(term));
     }
 
     /// @dev What the clock of the model depends on, for a fingerprint.
@@ -167,22 +144,22 @@ abstract contract Licences is Incomes, NoValueERC721 {
     function _state(uint256 licenceId) internal view returns (LicenceState memory state) {
         address holder = _ownerOf(licenceId);
         if (holder == address(0)) return state;
-        PlanRow storage row = _plans[licenceId >> 32];
-        Term memory term = _term(licenceId);
+        Term term = _term(licenceId);
         Holding memory holding = _holdings[licenceId];
         (uint256 clock, uint256 suspendedAt) = _clock(licenceId >> 64);
         uint256 behind = block.timestamp - clock;
 
         (state.exists, state.owner) = (true, holder);
-        (state.planId, state.modelId, state.flags) = (licenceId >> 32, licenceId >> 64, row.flags & ~RETIRED);
-        (state.used, state.calls, state.base) = (uint32(term.used), uint32(term.calls), holding.base);
+        (state.planId, state.modelId, state.flags) =
+        (licenceId >> 32, licenceId >> 64, _plans[licenceId >> 32].flags & ~RETIRED);
+        (state.used, state.calls, state.base) = (term.used(), term.calls(), holding.base);
         (state.amount, state.taken) = (holding.amount, holding.taken);
-        state.vested = _vested(licenceId, row, term, holding);
+        state.vested = _vested(licenceId, term, holding);
         state.suspended = suspendedAt != 0;
-        if (term.expiry != 0) state.expiry = uint64(term.expiry + behind);
-        if (term.cancelled) state.settleAt = uint64(holding.start) + REPORT_WINDOW;
+        if (term.expiry() != 0) state.expiry = uint64(term.expiry() + behind);
+        if (term.isCancelled()) state.settleAt = uint64(holding.start) + REPORT_WINDOW;
         else if (holding.start != 0) state.start = uint64(holding.start + behind);
-        state.valid = !term.cancelled && suspendedAt == 0 && (term.expiry == 0 || clock < term.expiry)
-            && (term.calls == 0 || term.used < term.calls);
+        state.valid = !term.isCancelled() && suspendedAt == 0 && (term.expiry() == 0 || clock < term.expiry())
+            && (term.calls() == 0 || term.used() < term.calls());
     }
 }

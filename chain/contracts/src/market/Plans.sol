@@ -56,11 +56,21 @@ abstract contract Plans is Operators, ModelClock {
         _checkTerms(terms);
 
         planId = terms.modelId << 32 | ++_models[terms.modelId].planCount;
-        PlanRow storage row = _plans[planId];
-        (row.price, row.period, row.vesting) = (terms.price, terms.period, terms.vesting);
-        (row.calls, row.operatorId, row.feeBps) = (terms.calls, terms.operatorId, terms.feeBps);
-        (row.entryBps, row.token, row.supply) = (terms.entryBps, terms.token, terms.supply);
-        (row.serviceBps, row.flags) = (terms.serviceBps, terms.flags);
+        _plans[planId] = PlanRow({
+            price: terms.price,
+            period: terms.period,
+            vesting: terms.vesting,
+            calls: terms.calls,
+            operatorId: terms.operatorId,
+            feeBps: terms.feeBps,
+            entryBps: terms.entryBps,
+            token: terms.token,
+            supply: terms.supply,
+            live: 0,
+            sold: 0,
+            serviceBps: terms.serviceBps,
+            flags: terms.flags
+        });
         emit PlanAdded(planId, terms.modelId, terms, keccak256(abi.encode(terms)));
     }
 
@@ -83,12 +93,9 @@ abstract contract Plans is Operators, ModelClock {
     }
 
     /// @dev The plan as the buyer agreed to it, where it may be sold now.
-    function _termsAgreed(uint256 planId, PlanRow storage row, bytes32 agreedHash)
-        internal
-        view
-        returns (PlanTerms memory terms)
-    {
+    function _termsAgreed(uint256 planId, bytes32 agreedHash) internal view returns (PlanTerms memory terms) {
         if (paused) revert SalesPaused();
+        PlanRow storage row = _plan(planId);
         _requireOnSale(planId, row);
         terms = _terms(planId, row);
         bytes32 actual = keccak256(abi.encode(terms));

@@ -190,7 +190,7 @@ abstract contract MarketTest is TestBase {
                 keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"),
                 keccak256("Weighhouse"),
                 keccak256("1"),
-                block.chainid,
+                vm.getChainId(),
                 address(market)
             )
         );

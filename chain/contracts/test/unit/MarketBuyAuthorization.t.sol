@@ -30,7 +30,7 @@ contract MarketBuyAuthorizationTest is MarketTest {
         bytes32 operation = keccak256("Weighhouse.buy");
         return
             keccak256(
-                abi.encode(operation, block.chainid, address(market), plan, hash, recipient, uint256(price), salt)
+                abi.encode(operation, vm.getChainId(), address(market), plan, hash, recipient, uint256(price), salt)
             );
     }
 
