@@ -25,6 +25,8 @@ from marketplace.licences.tokens import NATIVE, amount_text
 # What a purchase meets at the token itself while its approval is not mined: the market's own checks came before.
 _OF_THE_TOKEN = {"ERC20InsufficientAllowance", "SafeERC20FailedOperation", "Error", "Panic", "Unknown"}
 
+COLLECTIONS_AT_ONCE = 10
+
 
 @dataclass(frozen=True, slots=True)
 class WalletCall:
@@ -73,12 +75,15 @@ def settlement_calls(licence_id: int, *, to: str, sender: str | None = None) -> 
 
 
 def collection_calls(plan_id: int, *, sender: str | None = None) -> list[WalletCall]:
-    """Collect what has vested of a plan's licences, in batches, and split its income. Raises NothingToDoError."""
+    """Collect what has vested of a plan's licences, in batches, and split its income. Raises NothingToDoError.
+
+    Where there are more batches than `COLLECTIONS_AT_ONCE`, the next call has the rest.
+    """
     (income,) = selectors.plan_incomes([selectors.plan_get(plan_id)])
     market = licence_market()
     calls = [
         WalletCall("collect", f"Collect what has vested of {len(batch)} licences", market.collect(batch))
-        for batch in income.collectable
+        for batch in income.collectable[:COLLECTIONS_AT_ONCE]
     ]
     if not calls and not income.is_split_due:
         raise NothingToDoError(f"Nothing of plan {plan_id} waits to be collected or split.", plan=str(plan_id))

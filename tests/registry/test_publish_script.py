@@ -50,7 +50,7 @@ def test_script_publishes_a_directory_adds_a_plan_and_can_be_repeated(site, run_
     assert first.returncode == 0, first.stderr + site.output()
     (model,) = selectors.model_list().models
     assert (model.name, model.owner, model.number) == ("Published by a script", PUBLISHER, 1)
-    terms, _, _, _ = market.read("LicenceMarket", "plan", [(model.model_id << 32) + 1])
+    terms, _ = market.read("LicenceMarket", "plan", [(model.model_id << 32) + 1])
     assert (terms["price"], terms["flags"]) == (77, 1)
 
     again = run_script(tiny_embedder)

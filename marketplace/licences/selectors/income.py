@@ -13,11 +13,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from django.db.models import Exists, F, OuterRef
+from django.db.models import F, OuterRef, Subquery
 
 from chain import selectors as chain
 from chain.selectors import LicenceState
-from marketplace.licences.models import AncestorCredit, Holding, Plan, Withdrawal
+from marketplace.licences.models import AncestorCredit, Holding, Licence, Plan, Withdrawal
 from marketplace.licences.selectors.plans import PlanView, bps_text, plan_views
 from marketplace.licences.shares import WHOLE_BPS, unsplit_shares
 from marketplace.licences.tokens import amount_text
@@ -236,8 +236,9 @@ def _batches(states: list[LicenceState]) -> list[list[int]]:
 
 def _holdings(plan_ids: list[int]) -> dict[int, list[Holding]]:
     """By plan, the newest holding of each licence of which something is not collected yet, oldest first."""
-    newer = Holding.objects.filter(licence_id=OuterRef("licence_id"), event__gt=OuterRef("event"))
-    rows = Holding.objects.filter(~Exists(newer), plan_id__in=plan_ids).exclude(amount=F("taken"))
+    newest = Holding.objects.filter(licence_id=OuterRef("licence_id")).order_by("-event").values("pk")
+    licences = Licence.objects.filter(plan_id__in=plan_ids).annotate(newest=Subquery(newest[:1]))
+    rows = Holding.objects.filter(pk__in=licences.values("newest")).exclude(amount=F("taken"))
     found: dict[int, list[Holding]] = defaultdict(list)
     for row in rows.order_by("event"):
         found[row.plan_id].append(row)

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from django.db.models import OuterRef, Subquery
+
 from chain import selectors as chain
 from marketplace.licences.errors import OperatorNotFoundError
 from marketplace.licences.models import (
@@ -86,9 +88,9 @@ def operators_by_id(operator_ids: Iterable[int]) -> dict[int, OperatorView]:
     ids = set(operator_ids) - {0}
     if not ids:
         return {}
-    newest: dict[int, OperatorChange] = {}
-    for change in OperatorChange.objects.filter(operator_id__in=ids).order_by("event"):
-        newest[change.operator_id] = change
+    changes = OperatorChange.objects.filter(operator_id=OuterRef("operator_id")).order_by("-event").values("pk")
+    changed = Operator.objects.filter(operator_id__in=ids).annotate(newest=Subquery(changes[:1])).values("newest")
+    newest = {change.operator_id: change for change in OperatorChange.objects.filter(pk__in=changed)}
     disabled = set(OperatorDisablement.objects.filter(operator_id__in=ids).values_list("operator_id", flat=True))
     return {
         row.operator_id: OperatorView(
@@ -122,7 +124,7 @@ def operator_detail(operator_id: int) -> OperatorDetail:
     operator = operator_get(operator_id)
     rows = Plan.objects.filter(operator_id=operator_id).order_by("-event")
     plans, count = list(rows[:PLANS_SHOWN]), rows.count()
-    tokens = dict(rows.values_list("plan_id", "token"))
+    tokens = set(rows.order_by().values_list("token", flat=True).distinct())
     earned: dict[str, int] = defaultdict(int)
     for token, service in IncomeSplit.objects.filter(plan_id__in=rows.values("plan_id")).values_list(
         "token", "service"
@@ -132,7 +134,7 @@ def operator_detail(operator_id: int) -> OperatorDetail:
         operator=operator,
         plans=plans,
         plan_count=count,
-        service_earned={token: earned[token] for token in set(tokens.values())},
+        service_earned={token: earned[token] for token in tokens},
         unsplit=_service_unsplit(plans),
         payee_income=operator_income_for_payee(operator.payee),
     )
