@@ -9,7 +9,20 @@ from tests.fixtures.contracts import DOWNLOAD, NATIVE, RUN, TRANSFERABLE, Market
 
 # The directory tree of tests/core/golden_cids.json.
 TREE = "bafybeiazreqhrchv5yhbisdyruow35yyjxkswu36fkxymg4zy7lbn2sfle"
-TERMS_TYPE = "(uint256,address,uint96,uint32,uint32,uint32,uint8)"
+TERMS_TYPE = "(uint256,address,uint96,uint32,uint32,uint32,uint24,uint16,uint32,uint16,uint16,uint8)"
+TERMS = (
+    "token",
+    "price",
+    "period",
+    "vesting",
+    "calls",
+    "supply",
+    "feeBps",
+    "operatorId",
+    "serviceBps",
+    "entryBps",
+    "flags",
+)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +44,8 @@ def test_token_uri_after_a_release_follows_it(market: Market) -> None:
 
 def test_plan_hash_is_the_keccak_of_the_terms(market: Market) -> None:
     model_id = market.publish()
-    terms = {"token": market.usd, "price": 7, "period": 86_400, "calls": 5, "supply": 3, "flags": RUN | TRANSFERABLE}
+    numbers = (7, 86_400, 86_400, 5, 3, 0, market.operator_id, 1_000, 2_000, RUN | TRANSFERABLE)
+    terms = dict(zip(TERMS, (market.usd, *numbers), strict=True))
     plan_id = market.add_plan(model_id, **terms)
     expected = keccak(encode([TERMS_TYPE], [(model_id, *terms.values())]))
     assert market.read("LicenceMarket", "planHash", [plan_id]) == "0x" + expected.hex()
@@ -48,7 +62,7 @@ def test_ids_of_plans_and_licences_contain_those_above_them(market: Market) -> N
 
 
 def test_events_of_a_purchase_introduce_an_id_before_its_transfer(market: Market) -> None:
-    published = market.send("ModelRegistry", "publish", [b"\x05" * 32], by=market.publisher)
+    published = market.send("ModelRegistry", "publish", [b"\x05" * 32, [], 0], by=market.publisher)
     assert [event["name"] for event in published] == ["ModelPublished", "ReleasePublished", "Transfer"]
     plan_id = market.add_plan(published[0]["modelId"], token=NATIVE, price=9)
     agreed = market.read("LicenceMarket", "planHash", [plan_id])
