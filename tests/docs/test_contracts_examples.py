@@ -186,6 +186,19 @@ def test_example_of_shares_is_what_contracts_and_model_compute(example: Example,
         assert [shares.fee, shares.service, *shares.ancestors, shares.publisher] == credits
 
 
+def test_example_of_lineage_is_what_contracts_and_model_compute(twin: Twin, cast: Cast) -> None:
+    table = (PAGE.parent / "contracts-registry.md").read_text(encoding="utf-8").split("| declares | pays |")[1]
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \| ([^|]+) \|$", table, re.MULTILINE)
+    assert len(rows) == 5
+    for model_id, declares, pays in rows:
+        parents = [(int(parent), int(bps)) for bps, parent in re.findall(r"(\d+) to (\d+)", declares)]
+        assert twin.publish(by=cast.publisher, parents=parents) == int(model_id)
+        stored = twin.registry_contract.ancestors(int(model_id)).read()
+        assert [(share.bps, share.model_id) for share in stored] == [
+            (int(bps), int(ancestor)) for bps, ancestor in re.findall(r"(\d+) to (\d+)", pays)
+        ]
+
+
 def test_time_of_a_row_is_read_in_days_and_hours() -> None:
     assert [seconds(time) for time in ("day 0", "day 12", "day 15 + 6 hours", "day 30 + 1 hour")] == [
         *(0, 12 * DAY),
