@@ -106,6 +106,17 @@ def test_deployment_on_a_reset_development_chain_deploys_anew(market, deployer):
     contracts_check(market.gateway, book)
 
 
+def test_deployment_over_the_book_of_an_older_version_deploys_anew_on_development_alone(market, deployer, tmp_path):
+    old = deployer().contracts_deploy()
+    contracts = {name: entry for name, entry in old.contracts.items() if name != "ReceiptAnchor"}
+    book_write(tmp_path, replace(old, contracts=contracts))
+    with pytest.raises(ContractsDiffer, match="no ReceiptAnchor"):
+        deployer(development=False).contracts_deploy()
+    book = deployer().contracts_deploy()
+    contracts_check(market.gateway, book)
+    assert book.contract("LicenceMarket").address != old.contract("LicenceMarket").address
+
+
 def test_deployment_whose_code_changed_on_chain_is_an_error_off_development(market, deployer):
     book = deployer().contracts_deploy()
     market.anvil.rpc("anvil_setCode", book.contract("LicenceMarket").address, "0x00")
