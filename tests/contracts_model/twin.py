@@ -4,6 +4,7 @@ An action is the same call on both. Both must refuse it, the contract for one of
 both must carry it out with the same events. Then everything that the contracts show is compared with the model.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple
 from typing import Any
@@ -39,6 +40,8 @@ class Twin:
         self.address, self.usd = self.contract.address, market.usd
         self.accounts = list(market.keys)
         self.error: str | None = None
+        # What the log alone says that each plan earned.
+        self.logged: Counter[int] = Counter()
         registry = RegistryModel()
         assert self.registry_contract.model_count().read() == 0
         self.model = MarketModel(
@@ -88,9 +91,17 @@ class Twin:
         else:
             assert outcome.error is None, f"the contract refused with {outcome.error}"
             assert _sorted(outcome.events) == _sorted(map(self._event, model.log))
+            self._income_add(outcome.events)
         if compare:
             self.compare()
         return result
+
+    def _income_add(self, events: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        for name, args in events:
+            if name in {"LicenceBought", "LicenceRenewed"}:
+                self.logged[args["licenceId"] >> 32] += args["entry"]
+            elif name == "IncomeVested":
+                self.logged[args["licenceId"] >> 32] += args["amount"]
 
     def wait(self, seconds: int) -> None:
         self.model.now += seconds
@@ -273,6 +284,7 @@ class Twin:
             expected_terms, expected_state = self.model.plan_state(plan_id)
             assert astuple(terms) == tuple(expected_terms.values())
             assert dict(zip(expected_state, astuple(state), strict=True)) == expected_state, f"plan {plan_id:#x}"
+            assert self.logged[plan_id] == state.earned_units
         times = views_require([self.contract.model_clock(n) for n in clocks])
         since = [self.model.clocks[n].suspended_since(self.model.now) for n in clocks]
         assert [astuple(time) for time in times] == [
