@@ -320,6 +320,8 @@ contract MarketLicencesTest is MarketTest {
         registry.transferFrom(publisher, friend, modelId);
         (receiver,) = market.royaltyInfo(licenceId, price);
         vm.assertEq(receiver, friend, "who bought the model");
+        (, amount) = market.royaltyInfo(licenceId, type(uint256).max);
+        vm.assertEq(amount, type(uint256).max / 20, "no price is too large");
     }
 
     function test_SupportsInterface_NamesTheStandards() public view {

@@ -100,6 +100,14 @@ contract MarketLicencesFingerprintTest is MarketTest {
         vm.assertNotEq(print(), before, "settle");
     }
 
+    /// Such a licence has no term and holds nothing: that it exists is all there is to it.
+    function test_Fingerprint_ChangesWithTheEndOfALicenceThatHoldsNothing() public {
+        PlanTerms memory plan = downloadTerms();
+        plan.vesting = 0;
+        licenceId = buy(addPlan(plan));
+        expectChanges(cancelIt, "cancel");
+    }
+
     function test_Fingerprint_DiffersBetweenLicences() public {
         uint256 other = buy(licenceId >> 32);
         vm.assertNotEq(print(), market.getStateFingerprint(other), "bought a day later");
