@@ -134,7 +134,7 @@ def test_income_names_licences_worth_collecting_in_batches_the_contract_takes(ma
     monkeypatch.setattr(income_selectors, "COLLECT_BATCH", 2)
     view = income_of(market, model_id)
     assert view.plans[0].collectable == [[first, third]], "what was collected in this block has nothing more to give"
-    market.mine()
+    market.warp(60)
     view = income_of(market, model_id)
     assert view.plans[0].collectable == [[first, third], [second]]
 
@@ -147,7 +147,7 @@ def test_income_counts_licences_beyond_those_asked_about_as_held(market, monkeyp
     monkeypatch.setattr(income_selectors, "ASKED_LIMIT", 1)
     view = income_of(market, model_id)
     assert (view.plans[0].unasked, view.held + view.vested) == (1, 2 * PRICE)
-    assert view.vested == PRICE // 2
+    assert PRICE // 2 <= view.vested < PRICE * 16 // 30
 
 
 def test_income_with_a_dead_node_says_so(market, settings):
