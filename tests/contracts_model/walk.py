@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from tests.contracts_model.arithmetic import clamped
 from tests.contracts_model.conftest import Cast
 from tests.contracts_model.states import (
     DAY,
@@ -19,6 +20,7 @@ from tests.contracts_model.states import (
     REPORT_WINDOW,
     SETTLE_AFTER,
     Request,
+    Terms,
 )
 from tests.contracts_model.twin import Twin
 
@@ -29,46 +31,47 @@ REASON = "0x" + "5e" * 32
 
 # How often each action is tried, relative to the others.
 WEIGHTS = {
-    "buy": 14,
-    "renew": 10,
-    "cancel": 10,
-    "cancel_by_sig": 3,
-    "settle": 7,
-    "report": 12,
+    "buy": 40,
+    "renew": 20,
+    "cancel": 9,
+    "cancel_by_sig": 4,
+    "settle": 12,
+    "report": 40,
     "deliver": 4,
-    "collect": 10,
-    "split": 10,
-    "withdraw": 5,
-    "withdraw_account": 4,
-    "transfer": 5,
-    "publish": 3,
-    "sell_model": 2,
-    "add_plan": 6,
+    "collect": 20,
+    "split": 20,
+    "withdraw": 10,
+    "withdraw_account": 8,
+    "transfer": 10,
+    "publish": 6,
+    "sell_model": 3,
+    "add_plan": 12,
     "retire_plan": 1,
-    "register_operator": 2,
+    "register_operator": 4,
     "set_operator": 2,
     "disable_operator": 1,
-    "suspend": 3,
-    "confirm_suspension": 3,
-    "resume": 3,
-    "set_fee_bps": 1,
-    "set_treasury": 1,
+    "suspend": 4,
+    "confirm_suspension": 2,
+    "resume": 5,
+    "set_fee_bps": 2,
+    "set_treasury": 2,
     "pause": 1,
-    "unpause": 3,
+    "unpause": 5,
     "forbid_token": 1,
-    "allow_token": 3,
-    "wait": 6,
+    "allow_token": 5,
+    "wait": 8,
 }
 
 
 class Walk:
-    """`done` counts the actions that were carried out, `refused` those that both sides refused."""
+    """`done` counts actions that were carried out, `refused` those that both sides refused, `seen` the situations."""
 
     def __init__(self, twin: Twin, cast: Cast, *, seed: int) -> None:
         self.twin, self.cast, self.model = twin, cast, twin.model
         self.random = random.Random(seed)
         self.done: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
+        self.seen: Counter[str] = Counter()
         self.fingerprints: dict[int, tuple[str, Any]] = {}
 
     def step(self) -> str:
@@ -78,6 +81,7 @@ class Walk:
         action: Callable[[], None] = getattr(self, name)
         action()
         (self.done if self.twin.error is None else self.refused)[name] += 1
+        self._notice()
         return name
 
     def _enough(self, name: str) -> bool:
@@ -91,6 +95,24 @@ class Walk:
             "register_operator": len(model.operators) >= MOST_OPERATORS,
             "disable_operator": disabled >= MOST_DISABLED,
         }.get(name, False)
+
+    def _notice(self) -> None:
+        """Count the situations in which a wrong rule would show."""
+        for licence_id, licence in self.model.licences.items():
+            if licence.cancelled_at is not None:
+                self.seen["waits for its settlement"] += 1
+                continue
+            terms = self._terms(licence_id)
+            span = licence.expiry - licence.start if terms.period else terms.vesting
+            by_time = clamped(self.model.clock(terms.modelId) - licence.start, span)
+            by_use = clamped(licence.used - licence.base, licence.total - licence.base) if terms.calls else 0
+            price = licence.amount > 1_000
+            self.seen["vests by time"] += price and 0 < by_time < 1
+            self.seen["vests by time and use"] += price and 0 < by_time < 1 and 0 < by_use < 1
+            self.seen["renewed with a remainder"] += price and licence.amount > terms.price
+            self.seen["used before this term"] += price and licence.base > 0
+            self.seen["suspended"] += price and self.model.suspended(terms.modelId)
+            self.seen["was suspended"] += price and self.model.clocks[terms.modelId].seconds > 0
 
     # ------------------------------------------------------------------ choices
 
@@ -107,13 +129,14 @@ class Walk:
     def after(self) -> int:
         """Seconds until the next action: a moment, a while, or until something begins or ends."""
         kind = self.random.random()
-        if kind < 0.45:
+        if kind < 0.55:
             return self.random.choice((1, 1, 2, 60, 777))
-        if kind < 0.75:
-            return self.random.randint(1, self.random.choice((HOUR, REPORT_WINDOW, DAY, 10 * DAY)))
+        if kind < 0.85:
+            return self.random.randint(1, self.random.choice((HOUR, REPORT_WINDOW, DAY, 5 * DAY)))
         moments = [moment - self.model.now for moment in self.moments()]
-        ahead = [moment for moment in moments if 0 < moment < 100 * DAY]
-        return self.random.choice(ahead) if ahead else DAY
+        ahead = sorted(moment for moment in moments if 0 < moment < 100 * DAY)
+        # Rather one of the next, so that most are reached while others are still to come.
+        return self.random.choice(ahead[:9] if self.chance(0.9) else ahead) if ahead else DAY
 
     def moments(self) -> list[int]:
         """Block times at which a licence or a suspension changes, and the seconds beside them."""
@@ -186,7 +209,7 @@ class Walk:
             "period": period,
             "vesting": 0 if self.chance(0.15) else vesting,
             "calls": calls,
-            "supply": self.random.choice((1, 3, 2**24 - 1)),
+            "supply": self.random.choice((1, 5, 2**24 - 1)),
             "operatorId": operator_id,
             "serviceBps": self.random.choice((0, 1, 3_333, 5_000)) if operator_id else 0,
             "entryBps": self.random.choice((0, 0, 1, 777, 2_000)),
@@ -202,11 +225,22 @@ class Walk:
 
     def buy(self) -> None:
         recipient = self.anyone() if self.chance(0.2) else None
-        self.twin.buy(self.a_plan(), by=self.anyone(), recipient=recipient, after=self.after())
+        on_sale = [plan_id for plan_id in self.model.plans if self._sells(plan_id)]
+        plan_id = self.random.choice(on_sale) if on_sale and self.chance(0.9) else self.a_plan()
+        self.twin.buy(plan_id, by=self.anyone(), recipient=recipient, after=self.after())
+
+    def _sells(self, plan_id: int) -> bool:
+        plan = self.model.plans[plan_id]
+        return not (plan.retired or plan.live >= plan.terms.supply or self.model.suspended(plan.terms.modelId))
 
     def renew(self) -> None:
-        licence_id = self.a_licence()
+        renewable = [licence_id for licence_id in self.model.licences if self._renews(licence_id)]
+        licence_id = self.random.choice(renewable) if renewable and self.chance(0.8) else self.a_licence()
         self.twin.renew(licence_id, by=self.anyone(), after=self.after())
+
+    def _renews(self, licence_id: int) -> bool:
+        plan = self.model.plans[licence_id >> 32]
+        return bool(plan.terms.flags & 8) and not plan.retired
 
     def cancel(self) -> None:
         licence_id = self.a_licence()
@@ -235,17 +269,24 @@ class Walk:
     # ------------------------------------------------------------------ use and income
 
     def report(self) -> None:
-        ids = self.licences()
-        counts = [self._count(licence_id) for licence_id in ids]
-        key = self.rather(self.key_of(ids[0])) if ids else self.anyone()
-        self.twin.report(ids, counts, by=key, after=self.after())
+        operator_id = self.random.choice(list(self.model.operators))
+        theirs = [n for n in self.model.licences if self._terms(n).operatorId == operator_id and self._terms(n).calls]
+        ids = self.random.choices(theirs, k=self.random.randint(1, 6)) if theirs else []
+        ids += self.licences(2)
+        self.random.shuffle(ids)
+        key = self.rather(self.model.operators[operator_id].key)
+        self.twin.report(ids, [self._count(licence_id) for licence_id in ids], by=key, after=self.after())
+
+    def _terms(self, licence_id: int) -> Terms:
+        return self.model.plans[licence_id >> 32].terms
 
     def _count(self, licence_id: int) -> int:
         licence = self.model.licences.get(licence_id)
-        if licence is None or self.chance(0.1):
+        if licence is None or self.chance(0.05):
             return self.random.randint(0, 2_000)
         left = licence.total - licence.used
-        return min(2**32 - 1, licence.used + self.random.choice((0, 1, left // 3, left // 2, left, left + 1)))
+        more = self.random.choice((0, 1, left // 10, left // 10, left // 3, left // 2, left, left + 1))
+        return min(2**32 - 1, licence.used + more)
 
     def deliver(self) -> None:
         licence_id = self.a_licence()
