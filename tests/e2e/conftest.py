@@ -29,7 +29,7 @@ FLAGS = [
 PATIENCE_MS = 90_000
 expect.set_options(timeout=PATIENCE_MS)
 # Places of the people among the node's accounts.
-PUBLISHER, BUYER, SECOND_BUYER, SCRIPTER, UPLOADER = 1, 2, 3, 4, 8
+PUBLISHER, BUYER, SECOND_BUYER, SCRIPTER, UPLOADER, HOLDER = 1, 2, 3, 4, 8, 9
 
 
 @pytest.fixture(scope="session")

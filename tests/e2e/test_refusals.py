@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.conftest import BUYER, PUBLISHER, SECOND_BUYER, model_path
+from tests.e2e.conftest import HOLDER, PUBLISHER, SCRIPTER, model_path
 from tests.e2e.wallets import other_wallet
 
 pytestmark = pytest.mark.e2e
@@ -20,7 +20,7 @@ def sold(visit, chain_side):
         path = model_path(buyer, "Market days")
         model = int(path.split("/")[2])
         plan = chain_side.add_plan(model, by=PUBLISHER, **terms)
-        buyer.sign_in(SECOND_BUYER, following=path)
+        buyer.sign_in(HOLDER, following=path)
         number = plan & 0xFFFFFFFF
         box = buyer.page.locator(f"#plan-{number}")
         for _ in range(60):
@@ -92,14 +92,14 @@ def test_price_beyond_the_balance_is_said_before_anything_is_signed(sold):
 
 def test_permit_that_expired_meanwhile_is_said_after_the_wallet_tried(sold, chain_side):
     buyer, number, _model = sold()
-    before = chain_side.usd_of(SECOND_BUYER)
+    before = chain_side.usd_of(HOLDER)
     press_buy(buyer, number)
     buyer.approve("Sign this permission?", "take 1 TestUSD")
     expect(buyer.wallet).to_contain_text("Buy a licence under plan")
     chain_side.warp(3600)
     buyer.approve("Paid with the permit that you signed")
     expect(buyer.status("reverted")).to_contain_text("Your permit is not valid (any more)")
-    assert chain_side.usd_of(SECOND_BUYER) == before
+    assert chain_side.usd_of(HOLDER) == before
     # Another one buys.
     press_buy(buyer, number)
     buyer.approve("Sign this permission?")
@@ -120,8 +120,8 @@ def test_sold_out_between_page_and_button_is_said_in_words(sold, chain_side, vis
     chain_side.send(
         "LicenceMarket",
         "buy",
-        [plan, chain_side.read("LicenceMarket", "planHash", [plan]), chain_side.node.accounts[BUYER]],
-        by=BUYER,
+        [plan, chain_side.read("LicenceMarket", "planHash", [plan]), chain_side.node.accounts[SCRIPTER]],
+        by=SCRIPTER,
     )
     press_buy(buyer, number)
     expect(buyer.status("reverted")).to_contain_text("All 1 licences of this plan are taken.")
@@ -129,26 +129,26 @@ def test_sold_out_between_page_and_button_is_said_in_words(sold, chain_side, vis
 
 def test_wallet_without_typed_data_approves_and_buys(visit, node, chain_side):
     stranger = visit()
-    stranger.page.add_init_script(other_wallet(node.accounts[BUYER], chain=31337, knows=True, types=False))
+    stranger.page.add_init_script(other_wallet(node.accounts[HOLDER], chain=31337, knows=True, types=False))
     path = model_path(stranger, "Market days")
     stranger.open(f"/sign-in/?next={path}")
     stranger.page.get_by_role("button", name="Other wallet").click()
     stranger.page.wait_for_url(stranger.stack.site_url + path)
-    sent = int(node.rpc("eth_getTransactionCount", node.accounts[BUYER], "latest"), 16)
-    before = chain_side.usd_of(BUYER)
+    sent = int(node.rpc("eth_getTransactionCount", node.accounts[HOLDER], "latest"), 16)
+    before = chain_side.usd_of(HOLDER)
     press_buy(stranger, 2)
     expect(stranger.order("seen")).to_contain_text("Bought: the licence is yours.")
-    assert int(node.rpc("eth_getTransactionCount", node.accounts[BUYER], "latest"), 16) == sent + 2
-    assert before - chain_side.usd_of(BUYER) == 1_000_000
+    assert int(node.rpc("eth_getTransactionCount", node.accounts[HOLDER], "latest"), 16) == sent + 2
+    assert before - chain_side.usd_of(HOLDER) == 1_000_000
 
 
 def test_token_without_permits_is_approved_first(visit, node, chain_side):
     buyer = visit()
     path = model_path(buyer, "Market days")
     model = int(path.split("/")[2])
-    token = chain_side.plain_token(holder=SECOND_BUYER)
+    token = chain_side.plain_token(holder=HOLDER)
     plan = chain_side.add_plan(model, by=PUBLISHER, token=token, price=777_777)
-    buyer.sign_in(SECOND_BUYER, following=path)
+    buyer.sign_in(HOLDER, following=path)
     for _ in range(60):
         if buyer.page.locator(f"#plan-{plan & 0xFFFFFFFF}").count():
             break

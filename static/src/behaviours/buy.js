@@ -40,7 +40,7 @@ async function buy(client, status, plan) {
 
 /** A permit that fails is ignored by the market, so that what is missing is the allowance: say what is behind it. */
 function permitError(error) {
-  if (revertOf(error)?.name !== "ERC20InsufficientAllowance" && !error.message?.includes("ERC20InsufficientAllowance")) return error;
+  if (revertOf(error)?.name !== "ERC20InsufficientAllowance") return error;
   return new StateError("reverted", "Your permit is not valid (any more): it holds for 20 minutes, once, for this price. Nothing was paid; press the button to sign a new one. [ERC20InsufficientAllowance]");
 }
 

@@ -11,8 +11,8 @@ function percent(bps) {
 
 function span(seconds) {
   const count = Number(seconds);
-  if (count % 86400 === 0) return `${count / 86400} days`;
-  return count % 3600 === 0 ? `${count / 3600} hours` : `${count} seconds`;
+  const [size, unit] = [[86400, "day"], [3600, "hour"], [1, "second"]].find(([length]) => count % length === 0);
+  return `${count / size} ${unit}${count === size ? "" : "s"}`;
 }
 
 function moment(seconds) {
@@ -57,7 +57,7 @@ const MARKET = {
   cancel: ([licence, to]) => [`Cancel licence ${licence}: it ends at once, for good.`, `What has not vested is paid to ${to}.`],
   cancelBySig: ([licence, to]) => [`Cancel licence ${licence} for its holder, who signed that: it ends at once, for good.`, `What has not vested is paid to ${to}.`],
   settle: ([licence, to]) => [`Settle licence ${licence}: what has not vested is paid to ${to}, and its token is burned.`],
-  collect: ([licences]) => [`Move what has vested of ${licences.length} licences to the income of their plans: ${list(licences)}.`],
+  collect: ([licences]) => [`Move what has vested of ${licences.length} licence${licences.length === 1 ? "" : "s"} to the income of their plans: ${list(licences)}.`],
   split: ([plan]) => [`Share out the income of plan ${plan}.`],
   withdraw: ([model, token, to]) => [`Withdraw the income of model ${model} to ${to}.`, `In ${coin(token)}.`],
   withdrawAccount: ([token, to]) => [`Withdraw what your account earned as an operator or treasury to ${to}.`, `In ${coin(token)}.`],

@@ -1,9 +1,19 @@
 // Sending one transaction. What it did is for the indexer to say, not for this script.
-import { simulateContract, writeContract } from "viem/actions";
+import { estimateContractGas, simulateContract, writeContract } from "viem/actions";
 import { api, ProblemError } from "./api.js";
 import { explain } from "./errors.js";
 import { shortHex, site } from "./page.js";
 import { connect } from "./wallet.js";
+
+/**
+ * Gas for the call in a block to come. What a call costs depends on its block's time: a moment later something has
+ * vested that had not when it was tried, and is written where nothing was. An estimate without room would run out.
+ * What is not used is not paid.
+ */
+async function gasFor(client, call) {
+  const estimate = await estimateContractGas(client, { account: client.account, ...call });
+  return estimate + estimate / 4n + 60_000n;
+}
 
 /**
  * Try the call, then let the wallet sign and send it. Returns the transaction's hash.
@@ -12,8 +22,10 @@ import { connect } from "./wallet.js";
 export async function send({ client, status, what, call }) {
   status.show("checking", `Checking with the contract: ${what}.`);
   const { request } = await simulateContract(client, { account: client.account, ...call });
+  const gas = await gasFor(client, call);
   status.show("waiting-for-wallet", `Confirm in your wallet: ${what}.`);
-  const hash = await writeContract(client, request);
+  // The trial's request keeps the function alone; the errors are needed to read what a wallet is refused with.
+  const hash = await writeContract(client, { ...request, abi: call.abi, gas });
   status.show("sent", `Sent as transaction ${shortHex(hash)}. Waiting for a block.`);
   return hash;
 }
