@@ -62,7 +62,7 @@ class Twin:
         if contract.token_allowed(self.usd).read():
             model.tokens.add(self.usd)
         for operator_id in range(1, contract.operator_count().read() + 1):
-            model.operators[operator_id] = Operator(*astuple(contract.operator(operator_id).read()))
+            model.operators[operator_id] = self._operator(operator_id)
 
     def _balances_copy(self) -> None:
         for token in (NATIVE, self.usd):
@@ -263,6 +263,7 @@ class Twin:
         """Everything that the contracts show, with the model."""
         self._compare_licences()
         self._compare_plans()
+        self._compare_operators()
         self._compare_credits()
         self._compare_balances()
 
@@ -292,6 +293,14 @@ class Twin:
         ]
         owners = views_require([self.registry_contract.owner_of(n) for n in clocks])
         assert owners == [self.model.registry.models[n].owner for n in clocks]
+
+    def _compare_operators(self) -> None:
+        found = {operator_id: self._operator(operator_id) for operator_id in self.model.operators}
+        assert found == self.model.operators
+
+    def _operator(self, operator_id: int) -> Operator:
+        found = self.contract.operator(operator_id).read()
+        return Operator(owner=found.owner, key=found.key, payee=found.payee, disabled=found.is_disabled)
 
     def _compare_credits(self) -> None:
         books = self.model.books
