@@ -1,5 +1,9 @@
 """What the contracts compute equals what Python computes from the same input, on a real chain."""
 
+import base64
+import json
+from urllib.parse import unquote
+
 import pytest
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
@@ -69,3 +73,11 @@ def test_events_of_a_purchase_introduce_an_id_before_its_transfer(market: Market
     args = [plan_id, agreed, market.buyer]
     bought = market.send("LicenceMarket", "buy", args, by=market.buyer, value=9)
     assert [event["name"] for event in bought] == ["LicenceBought", "Transfer"]
+
+
+@pytest.mark.parametrize(("contract", "name"), [("ModelRegistry", "models"), ("LicenceMarket", "licences")])
+def test_contract_uri_is_json_that_names_the_collection(market: Market, contract: str, name: str) -> None:
+    media, _, body = market.read(contract, "contractURI", []).partition(",")
+    assert media.startswith("data:application/json")
+    text = base64.b64decode(body, validate=True).decode() if media.endswith(";base64") else unquote(body)
+    assert json.loads(text)["name"] == f"Weighhouse {name}"
