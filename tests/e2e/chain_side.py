@@ -11,7 +11,7 @@ from tests.fixtures.processes import ROOT, Anvil
 
 DAY = 86_400
 RUN = 1
-# Has neither EIP-2612 nor EIP-3009, and returns what EIP-20 says.
+# Has neither EIP-2612 nor EIP-3009, returns nothing, and changes an allowance from and to nothing only.
 PLAIN_TOKEN = """// SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 contract PlainToken {
@@ -19,20 +19,18 @@ contract PlainToken {
     mapping(address => uint256) public balanceOf;
     mapping(address => mapping(address => uint256)) public allowance;
     constructor(address holder) { balanceOf[holder] = 1e12; }
-    function approve(address spender, uint256 amount) external returns (bool) {
+    function approve(address spender, uint256 amount) external {
+        require(amount == 0 || allowance[msg.sender][spender] == 0);
         allowance[msg.sender][spender] = amount;
-        return true;
     }
-    function transfer(address to, uint256 amount) external returns (bool) {
+    function transfer(address to, uint256 amount) external {
         balanceOf[msg.sender] -= amount;
         balanceOf[to] += amount;
-        return true;
     }
-    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
+    function transferFrom(address from, address to, uint256 amount) external {
         allowance[from][msg.sender] -= amount;
         balanceOf[from] -= amount;
         balanceOf[to] += amount;
-        return true;
     }
 }
 """

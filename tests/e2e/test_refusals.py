@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from chain import abi
 from tests.e2e.conftest import HOLDER, PUBLISHER, SCRIPTER, model_path
 from tests.e2e.wallets import other_wallet
 
@@ -142,7 +143,7 @@ def test_wallet_without_typed_data_approves_and_buys(visit, node, chain_side):
     assert before - chain_side.usd_of(HOLDER) == 1_000_000
 
 
-def test_token_without_permits_is_approved_first(visit, node, chain_side):
+def test_token_without_permits_that_returns_nothing_is_approved_first(visit, node, chain_side):
     buyer = visit()
     path = model_path(buyer, "Market days")
     model = int(path.split("/")[2])
@@ -154,5 +155,9 @@ def test_token_without_permits_is_approved_first(visit, node, chain_side):
             break
         buyer.page.wait_for_timeout(500)
         buyer.page.reload()
+    # An allowance of before, which this token wants taken back first.
+    allow = abi.call_encode("TestUSD", "approve", [chain_side.book["LicenceMarket"], 5])
+    chain_side.transact({"to": token, "data": allow}, by=HOLDER)
     # Its name is a stranger's word, so that the wallet and the page show the amount in its smallest unit.
-    buyer.buy(plan & 0xFFFFFFFF, approvals=("777777 of the smallest unit of token", "Buy a licence under plan"))
+    amounts = tuple(f"take {amount} of the smallest unit of token" for amount in (0, 777_777))
+    buyer.buy(plan & 0xFFFFFFFF, approvals=(*amounts, "Buy a licence under plan"))

@@ -1,10 +1,13 @@
 """Sign-in, API keys, the demo wallet, the chain's state."""
 
+import json
 from datetime import timedelta
 
 import pytest
 from django.test import Client
 from django.utils import timezone
+from eth_account import Account
+from eth_account.messages import encode_typed_data
 from rest_framework.throttling import SimpleRateThrottle
 
 from chain import abi
@@ -122,6 +125,40 @@ def test_demo_wallet_passes_a_revert_on_with_its_name(anonymous, listed):
     assert f"Only the owner of model {listed.model_id}" in error["message"]
     (refusal,) = [item for item in abi.artefact("LicenceMarket").errors.values() if item["name"] == "NotModelOwner"]
     assert error["data"] == abi.selector(refusal) + f"{listed.model_id:064x}{int(listed.market.outsider, 16):064x}"
+
+
+def _typed(chain_id: int, owner: str) -> dict[str, object]:
+    types = {
+        "EIP712Domain": [{"name": "name", "type": "string"}, {"name": "chainId", "type": "uint256"}],
+        "Cancel": [{"name": "licenceId", "type": "uint256"}, {"name": "to", "type": "address"}],
+    }
+    domain = {"name": "Weighhouse", "chainId": chain_id}
+    return {"types": types, "primaryType": "Cancel", "domain": domain, "message": {"licenceId": "7", "to": owner}}
+
+
+def test_demo_wallet_signs_typed_data_of_this_chain_as_its_account(anonymous, market, db):
+    typed = _typed(31337, market.buyer)
+    answer = _call(anonymous, {"method": "eth_signTypedData_v4", "params": [market.buyer, json.dumps(typed)]}).json()
+    digest = encode_typed_data(full_message=typed)
+    assert Account.recover_message(digest, signature=answer["result"]) == market.buyer
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda who, typed: [who, json.dumps(typed | {"domain": {"name": "x", "chainId": 1}})], 4902),
+        (lambda who, typed: [who, json.dumps(typed | {"domain": {"name": "x"}})], 4902),
+        (lambda who, typed: ["0x" + "11" * 20, json.dumps(typed)], 4100),
+        (lambda who, typed: [who, "{"], -32602),
+        (lambda who, typed: [who, "[]"], -32602),
+        (lambda who, typed: [who], 4100),
+        (lambda who, typed: [], 4100),
+    ],
+)
+def test_demo_wallet_refuses_typed_data_that_are_none_or_foreign(anonymous, market, db, change, code):
+    params = change(market.buyer, _typed(31337, market.buyer))
+    answer = _call(anonymous, {"method": "eth_signTypedData_v4", "params": params}).json()
+    assert answer["error"]["code"] == code
 
 
 def test_demo_wallet_beyond_the_rate_must_wait(anonymous, market, db, monkeypatch):

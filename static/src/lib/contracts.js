@@ -15,7 +15,9 @@ function withErrors(abi) {
   return [...abi.filter(({ type }) => type !== "error"), ...ERRORS];
 }
 
-const WHOLE = { market: withErrors(marketAbi), registry: withErrors(registryAbi), token: withErrors(tokenAbi) };
+// Some tokens return nothing from `approve`. What they say is not relied on: the allowance is read afterwards.
+const LENIENT = tokenAbi.map((item) => (item.name === "approve" ? { ...item, outputs: [] } : item));
+const WHOLE = { market: withErrors(marketAbi), registry: withErrors(registryAbi), token: withErrors(LENIENT) };
 
 export function marketCall(functionName, args, value) {
   return { address: site.market, abi: WHOLE.market, functionName, args, ...(value ? { value } : {}) };

@@ -41,11 +41,30 @@ export function allowanceOf(client, token) {
   return readContract(client, tokenCall(token, "allowance", [client.account.address, site.market]));
 }
 
+async function sendAndWait(client, status, what, call) {
+  const hash = await send({ client, status, what, call });
+  return waitForTransactionReceipt(client, { hash });
+}
+
+/** Whether the token refuses the call as things are. */
+async function refuses(client, call) {
+  try {
+    await simulateContract(client, { account: client.account, ...call });
+    return false;
+  } catch (error) {
+    if (revertOf(error)) return true;
+    throw error;
+  }
+}
+
 /** Let the market take exactly the price: no more than this payment needs. */
 export async function approve(client, status, { token, price, priceText }) {
   const call = tokenCall(token, "approve", [site.market, price]);
-  const hash = await send({ client, status, what: `step 1 of 2, let the market take ${priceText}`, call });
-  const receipt = await waitForTransactionReceipt(client, { hash });
+  // Some tokens change an allowance from and to nothing only.
+  if ((await allowanceOf(client, token)) && (await refuses(client, call))) {
+    await sendAndWait(client, status, "take back what the market was allowed before", tokenCall(token, "approve", [site.market, 0n]));
+  }
+  const receipt = await sendAndWait(client, status, `step 1 of 2, let the market take ${priceText}`, call);
   if (receipt.status !== "success" || (await allowanceOf(client, token)) < price) {
     throw new StateError("reverted", "The approval was mined but did not take effect. Nothing was paid; try again.");
   }
