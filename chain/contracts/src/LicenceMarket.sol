@@ -78,21 +78,24 @@ contract LicenceMarket is Licences {
         bytes32 r,
         bytes32 s
     ) external nonReentrant returns (uint256 licenceId) {
-        Receipt memory receipt;
-        (licenceId, receipt) = _sellAuthorized(planId, agreedHash, recipient, authorization);
-        IERC3009(receipt.token)
+        address token;
+        uint256 price;
+        bytes32 nonce;
+        uint256 before;
+        (licenceId, token, price, nonce, before) = _sellAuthorized(planId, agreedHash, recipient, authorization);
+        IERC3009(token)
             .receiveWithAuthorization(
                 authorization.payer,
                 address(this),
-                receipt.price,
+                price,
                 authorization.validAfter,
                 authorization.validBefore,
-                receipt.nonce,
+                nonce,
                 v,
                 r,
                 s
             );
-        _requireReceived(receipt.token, receipt.price, receipt.before);
+        _requireReceived(token, price, before);
     }
 
     function buyWithWalletAuthorization(
@@ -102,19 +105,22 @@ contract LicenceMarket is Licences {
         Authorization calldata authorization,
         bytes calldata signature
     ) external nonReentrant returns (uint256 licenceId) {
-        Receipt memory receipt;
-        (licenceId, receipt) = _sellAuthorized(planId, agreedHash, recipient, authorization);
-        IERC3009(receipt.token)
+        address token;
+        uint256 price;
+        bytes32 nonce;
+        uint256 before;
+        (licenceId, token, price, nonce, before) = _sellAuthorized(planId, agreedHash, recipient, authorization);
+        IERC3009(token)
             .receiveWithAuthorization(
                 authorization.payer,
                 address(this),
-                receipt.price,
+                price,
                 authorization.validAfter,
                 authorization.validBefore,
-                receipt.nonce,
+                nonce,
                 signature
             );
-        _requireReceived(receipt.token, receipt.price, receipt.before);
+        _requireReceived(token, price, before);
     }
 
     function renew(uint256 licenceId, bytes32 agreedHash) external payable nonReentrant {
@@ -189,10 +195,7 @@ contract LicenceMarket is Licences {
             revert SettlesLater(licenceId, uint64(settleAt));
         }
 
-        if (!term.isCancelled()) {
-            --_plans[licenceId >> 32].live;
-            emit LicenceCancelled(licenceId, holder, 0);
-        }
+        if (!term.isCancelled()) _end(licenceId, holder, 0);
         return _close(licenceId, holder, to, term);
     }
 
@@ -243,7 +246,6 @@ contract LicenceMarket is Licences {
         Holding memory holding = _holdings[licenceId];
         _take(licenceId, holding, holding.amount);
         emit KeyDelivered(licenceId, holder, recipientKey, wrappedKeyHash);
-        emit MetadataUpdate(licenceId);
     }
 
     // ------------------------------------------------------------------ income
@@ -258,25 +260,12 @@ contract LicenceMarket is Licences {
 
     // ------------------------------------------------------------------ selling
 
-    /// @dev Terms of a payment by authorization, and the balance before it.
-    struct Receipt {
-        address token;
-        uint96 price;
-        bytes32 nonce;
-        uint256 before;
-    }
-
     function _sell(uint256 planId, PlanTerms memory terms, address recipient, address payer)
         private
         returns (uint256 licenceId)
     {
-        PlanRow storage row = _plans[planId];
-        (uint24 live, uint24 sold) = (row.live, row.sold);
-        if (live >= terms.supply || sold == type(uint24).max) revert SupplyExhausted(planId, terms.supply);
         uint256 clock = _runningClock(terms.modelId);
-
-        (row.live, row.sold) = (live + 1, sold + 1);
-        licenceId = planId << 32 | (sold + 1);
+        licenceId = planId << 32 | _nextSerial(planId, terms.supply);
         uint96 entry = _entry(planId, terms);
         if (terms.vesting != 0) {
             _holdings[licenceId] =
@@ -287,21 +276,27 @@ contract LicenceMarket is Licences {
         _mintAndSetExtraDataUnchecked(recipient, licenceId, Term.unwrap(Terms.pack(expiry, 0, terms.calls)));
     }
 
+    /// @dev Takes a place in the supply.
+    function _nextSerial(uint256 planId, uint24 supply) private returns (uint24 serial) {
+        PlanRow storage row = _plans[planId];
+        (uint24 live, uint24 sold) = (row.live, row.sold);
+        if (live >= supply || sold == type(uint24).max) revert SupplyExhausted(planId, supply);
+        serial = sold + 1;
+        (row.live, row.sold) = (live + 1, serial);
+    }
+
     function _sellAuthorized(
         uint256 planId,
         bytes32 agreedHash,
         address recipient,
         Authorization calldata authorization
-    ) private returns (uint256 licenceId, Receipt memory receipt) {
+    ) private returns (uint256 licenceId, address token, uint256 price, bytes32 nonce, uint256 before) {
         PlanTerms memory terms = _termsAgreed(planId, agreedHash);
-        _requireERC20(terms.token);
+        (token, price) = (terms.token, terms.price);
+        _requireERC20(token);
         licenceId = _sell(planId, terms, recipient, authorization.payer);
-        receipt = Receipt({
-            token: terms.token,
-            price: terms.price,
-            nonce: authorizationNonce(planId, agreedHash, recipient, authorization.salt),
-            before: IERC20(terms.token).balanceOf(address(this))
-        });
+        nonce = authorizationNonce(planId, agreedHash, recipient, authorization.salt);
+        before = IERC20(token).balanceOf(address(this));
     }
 
     /// @dev Makes the entry share income at once; the whole price where nothing vests later.
@@ -332,17 +327,22 @@ contract LicenceMarket is Licences {
         _requireRecipient(to);
         Term term = _term(licenceId);
         if (term.isCancelled()) revert LicenceIsCancelled(licenceId);
-        --_plans[licenceId >> 32].live;
         if (term.calls() == 0) {
-            emit LicenceCancelled(licenceId, holder, 0);
+            _end(licenceId, holder, 0);
             _close(licenceId, holder, to, term);
         } else {
             _vest(licenceId, term, _holdings[licenceId]);
             _holdings[licenceId].start = uint32(block.timestamp);
             _setTerm(licenceId, term.cancelled());
-            emit LicenceCancelled(licenceId, holder, uint64(block.timestamp + REPORT_WINDOW));
+            _end(licenceId, holder, uint64(block.timestamp + REPORT_WINDOW));
             emit MetadataUpdate(licenceId);
         }
+    }
+
+    /// @dev The licence's place in the supply is free.
+    function _end(uint256 licenceId, address holder, uint64 settleAt) private {
+        --_plans[licenceId >> 32].live;
+        emit LicenceCancelled(licenceId, holder, settleAt);
     }
 
     /// @dev Burns the token and pays what has not vested.

@@ -56,21 +56,11 @@ abstract contract Plans is Operators, ModelClock {
         _checkTerms(terms);
 
         planId = terms.modelId << 32 | ++_models[terms.modelId].planCount;
-        _plans[planId] = PlanRow({
-            price: terms.price,
-            period: terms.period,
-            vesting: terms.vesting,
-            calls: terms.calls,
-            operatorId: terms.operatorId,
-            feeBps: terms.feeBps,
-            entryBps: terms.entryBps,
-            token: terms.token,
-            supply: terms.supply,
-            live: 0,
-            sold: 0,
-            serviceBps: terms.serviceBps,
-            flags: terms.flags
-        });
+        PlanRow storage row = _plans[planId];
+        (row.price, row.period, row.vesting) = (terms.price, terms.period, terms.vesting);
+        (row.calls, row.operatorId, row.feeBps) = (terms.calls, terms.operatorId, terms.feeBps);
+        (row.entryBps, row.token, row.supply) = (terms.entryBps, terms.token, terms.supply);
+        (row.serviceBps, row.flags) = (terms.serviceBps, terms.flags);
         emit PlanAdded(planId, terms.modelId, terms, keccak256(abi.encode(terms)));
     }
 
