@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from chain.bindings.structs import SkipReason
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {
     "ModelRegistry": "contracts-registry.md",
@@ -68,3 +70,9 @@ def test_anchors_of_links_between_the_pages_exist() -> None:
         for target, anchor in re.findall(r"\]\((contracts[\w-]*\.md)#([\w-]+)\)", page(name)):
             headings = re.findall(r"^#+ (.+)$", page(target), re.MULTILINE)
             assert anchor in {heading.lower().replace(" ", "-").replace(",", "") for heading in headings}, anchor
+
+
+def test_reasons_for_skipping_a_report_have_their_numbers() -> None:
+    rows = re.findall(r"^\| (\d) (\w+) \|", page("contracts-market.md"), re.MULTILINE)
+    named = {int(number): name.upper() for number, name in rows}
+    assert named == {reason.value: reason.name.replace("_", "") for reason in SkipReason}
