@@ -262,9 +262,13 @@ contract MarketSuspensionTest is MarketTest {
         vm.prank(guardian);
         market.resume(modelId);
         suspend(modelId);
+        confirm(modelId);
         resume(modelId);
         expectError(notSuspended());
         resume(modelId);
+        expectError(notSuspended());
+        vm.prank(guardian); // what was confirmed is over
+        market.resume(modelId);
     }
 
     // ------------------------------------------------------------------ what stops
