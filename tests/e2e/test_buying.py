@@ -26,7 +26,7 @@ forged.pk, forged.account, forged.state = uuid.uuid4(), Account.objects.get(addr
 forged.idempotency_key, forged.attempts, forged.start_before = None, 0, later
 forged.finished_at = forged.fingerprint = None
 forged.save(force_insert=True)
-ledger.call_room(licence_id=forged.licence_id, purchase="", limit=0)
+ledger.call_room(licence_id=forged.licence_id, purchase="", calls=ledger.Calls(bought=0, used=0))
 ledger.call_enter(job=forged, purchase="", limit=0)
 request = {{"inputs": ["let me in"], "parameters": {{}}}}
 JobPayload.objects.create(job=forged, request=payload_encrypt(forged.pk, request), delete_at=later)

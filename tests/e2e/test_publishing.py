@@ -37,12 +37,13 @@ def test_upload_page_publishes_sells_and_pays_out(visit, node, tiny_classifier, 
     expect(publisher.page.locator("[data-release-state=listed]")).to_be_visible()
 
     publisher.open("/my/models/")
-    publisher.page.locator("summary", has_text="Add a plan").click()
-    publisher.page.get_by_label("Price").fill("0.25")
-    publisher.page.get_by_label("Token").select_option(label="ETH")
-    publisher.page.get_by_label("The price vests").select_option("at-once")
-    publisher.page.get_by_label("Operator", exact=True).select_option("0")
-    publisher.page.get_by_role("button", name="Add the plan").click()
+    box = publisher.page.locator("section.panel").filter(has_text="Tiny from the page")
+    box.locator("summary", has_text="Add a plan").click()
+    box.get_by_label("Price").first.fill("0.25")
+    box.get_by_label("Token").select_option(label="ETH")
+    box.get_by_label("The price vests").select_option("at-once")
+    box.locator("select[name=operator]").select_option("0")
+    box.get_by_role("button", name="Add the plan").click()
     publisher.approve(
         "Add a plan to model", "price 250000000000000000", "The whole price vests at once.", "no operator"
     )
@@ -55,22 +56,22 @@ def test_upload_page_publishes_sells_and_pays_out(visit, node, tiny_classifier, 
     buyer.buy(1, approvals=("Pays 0.25 ETH.",))
 
     publisher.page.reload()
-    publisher.page.get_by_role("button", name="Split 0.25 ETH of plan 1").click()
+    box.get_by_role("button", name="Split 0.25 ETH of plan 1").click()
     publisher.approve("Share out the income of plan")
     publisher.order("seen")
     before = int(node.rpc("eth_getBalance", node.accounts[UPLOADER], "latest"), 16)
     publisher.page.reload()
-    expect(publisher.page.locator("[data-figure=available]").first).to_have_text("0.245 ETH")
-    publisher.page.get_by_role("button", name="Withdraw").click()
+    expect(box.locator("[data-figure=available]").first).to_have_text("0.245 ETH")
+    box.get_by_role("button", name="Withdraw").click()
     publisher.approve("Withdraw the income of model")
     expect(publisher.order("seen")).to_contain_text("Withdrawn.")
     gained = int(node.rpc("eth_getBalance", node.accounts[UPLOADER], "latest"), 16) - before
     assert 0.244 * 10**18 < gained < 0.245 * 10**18  # less the fee
     publisher.page.reload()
-    expect(publisher.page.get_by_role("button", name="Withdraw")).to_have_count(0)
+    expect(box.get_by_role("button", name="Withdraw")).to_have_count(0)
 
-    publisher.page.get_by_role("button", name="Retire").click()
-    publisher.approve("nobody can buy it any more")
+    box.get_by_role("button", name="Retire").click()
+    publisher.approve("nobody can buy or renew it any more")
     expect(publisher.order("seen")).to_contain_text("The plan is retired.")
     buyer.page.reload()
     expect(buyer.page.locator("#plans")).to_contain_text("sells no licence")
