@@ -83,8 +83,8 @@ SECTIONS: dict[str, tuple[Row, ...]] = {
             "renew",
             goal=78_000,
             missed="It reads eleven rows for the first time (2,100 each), among them whether sales are paused, the "
-            "token is still allowed and the model is suspended; writes five (2,900 each): licence, holding, income, two "
-            "balances; and announces what vested beside what is renewed.",
+            "token is still allowed and the model is suspended; writes five (2,900 each): licence, holding, income, "
+            "two balances; and announces what vested beside what is renewed.",
         ),
         Row("renew, metered"),
     ),
