@@ -18,8 +18,10 @@ from chain.gateway.parse import number_parse
 from chain.gateway.protocol import ChainGateway, Receipt
 
 POLL_INTERVAL_S = 0.05
-# The estimate is of the state now; the transaction meets another one.
+# The estimate is of the state now; the transaction meets another one, in which more has vested and storage slots may
+# be written that are empty now. Two of those fit into the room.
 GAS_MARGIN = 1.2
+GAS_ROOM = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def sign(account_key: str, request: TransactionRequest, *, gateway: ChainGateway
     account = _account(account_key)
     estimate = {"from": account.address, **request.wallet_params()}
     nonce = number_parse(gateway.request("eth_getTransactionCount", [account.address, "pending"]))
-    gas = int(number_parse(gateway.request("eth_estimateGas", [estimate])) * GAS_MARGIN)
+    gas = int(number_parse(gateway.request("eth_estimateGas", [estimate, "pending"])) * GAS_MARGIN) + GAS_ROOM
     transaction: dict[str, Any] = {
         "chainId": request.chain_id,
         "nonce": nonce,

@@ -197,7 +197,9 @@ class MarketModel(RolesModel):
         if not (since and self.now >= since + SETTLE_AFTER):
             cancelled = licence.cancelled_at
             reasons.when(cancelled is None or self.now < cancelled + REPORT_WINDOW, "SettlesLater")
-        reasons.when(licence.owner not in (by, to), "NotHolder")
+        brings_back = licence.amount - self.vested(licence_id)
+        helps_nobody = licence.cancelled_at is None and not brings_back
+        reasons.when(licence.owner not in (by, to) or (by != licence.owner and helps_nobody), "NotHolder")
         self._recipient_check(reasons, to)
         reasons.refuse()
         self._settle(licence_id)

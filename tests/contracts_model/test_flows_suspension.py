@@ -87,6 +87,17 @@ def test_suspension_of_90_days_lets_anyone_pay_the_holder(twin: Twin, cast: Cast
     assert twin.model.plans[month].live == 0
 
 
+def test_suspension_of_90_days_lets_nobody_end_a_licence_that_brings_nothing_back(
+    twin: Twin, cast: Cast, model_id: int, month: int
+) -> None:
+    licence_id = twin.buy(month, by=cast.buyer)
+    twin.role("suspend", model_id, REASON, by=cast.guardian, after=31 * DAY)
+    twin.role("confirm_suspension", model_id, by=cast.admin)
+    twin.settle(licence_id, cast.buyer, by=cast.outsider, after=SETTLE_AFTER)
+    assert twin.error == "NotHolder"
+    assert twin.settle(licence_id, cast.buyer, by=cast.buyer) == 0
+
+
 def test_suspension_of_another_model_changes_nothing(twin: Twin, cast: Cast, month: int) -> None:
     licence_id = twin.buy(month, by=cast.buyer)
     other = twin.publish(by=cast.publisher)

@@ -196,7 +196,9 @@ contract LicenceMarket is Licences {
         }
 
         if (!term.isCancelled()) _end(licenceId, holder, 0);
-        return _close(licenceId, holder, to, term);
+        refund = _close(licenceId, holder, to, term);
+        // Nobody else takes a licence away that would bring its holder nothing.
+        if (refund == 0 && msg.sender != holder && !term.isCancelled()) revert NotHolder(licenceId, msg.sender);
     }
 
     // ------------------------------------------------------------------ use

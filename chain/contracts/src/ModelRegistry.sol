@@ -42,6 +42,7 @@ contract ModelRegistry is IModelRegistry, NoValueERC721 {
     function publish(bytes32 digest, Share[] calldata parents, uint16 bps) external returns (uint256 modelId) {
         if (digest == 0) revert DigestZero();
         _checkDerivativeBps(bps);
+        if (parents.length > MAX_ANCESTORS) revert TooManyAncestors(MAX_ANCESTORS);
         modelId = SafeCast.toUint32(++modelCount);
         _latestDigest[modelId] = digest;
         emit ModelPublished(modelId, msg.sender, digest);

@@ -50,7 +50,8 @@ struct PlanState {
 /// 0 is perpetual.
 /// @param used Calls used over the licence's life, as reported by the operator.
 /// @param calls Calls bought over the licence's life; 0 is unmetered.
-/// @param base What `used` was at the start of the present term: use vests by `(used - base) / (calls - base)`.
+/// @param base What `used` was at the start of the present term: use vests by `(used - base) / (calls - base)`. 0 on
+/// plans that vest at once.
 /// @param flags Those of the plan.
 /// @param valid Exists, is not cancelled, not expired, its model not suspended, calls left.
 /// @param suspended Whether its model is suspended now.
@@ -183,7 +184,7 @@ interface ILicenceMarket {
         uint32 calls
     );
 
-    /// @notice The holder ended the licence.
+    /// @notice The licence ended: by its holder, or settled after a suspension of `SETTLE_AFTER`.
     /// @param settleAt Block time from which `settle` pays; 0 where it was settled in the same transaction.
     event LicenceCancelled(uint256 indexed licenceId, address indexed holder, uint64 settleAt);
 
@@ -372,7 +373,8 @@ interface ILicenceMarket {
     function buy(uint256 planId, bytes32 agreedHash, address recipient) external payable returns (uint256 licenceId);
 
     /// @notice As `buy`, with the caller's EIP-2612 permit of exactly the price to the market. A permit that fails is
-    /// ignored: somebody may have used it already, and then the allowance is there.
+    /// ignored: somebody may have used it already, and then the allowance is there. Not for the native coin, nor are the
+    /// two that follow: `TokenNotAllowed`.
     function buyWithPermit(
         uint256 planId,
         bytes32 agreedHash,
@@ -421,7 +423,8 @@ interface ILicenceMarket {
 
     /// @notice Ends a licence. By its holder alone. Its validity ends at once and its place in the supply is free.
     /// Unmetered: what has not vested is paid to `to` and the token is burned. Metered: time vests nothing more, the
-    /// token is locked, the operator may report calls for `REPORT_WINDOW` of block time, then `settle` pays.
+    /// token is locked, the operator may report calls for `REPORT_WINDOW` of block time, then `settle` pays, to whom it
+    /// names; `to` is not used then.
     function cancel(uint256 licenceId, address to) external;
 
     /// @notice The same, by anyone with the holder's EIP-712 signature of `Cancel(uint256 licenceId,address to,
@@ -430,7 +433,7 @@ interface ILicenceMarket {
 
     /// @notice Pays what has not vested and burns the token: of a cancelled licence after its `REPORT_WINDOW`, and of
     /// any licence whose model has been suspended for `SETTLE_AFTER` or longer. The holder names any `to`; anyone
-    /// else may have it paid to the holder.
+    /// else may have it paid to the holder, but ends no licence that was not cancelled and would bring nothing back.
     /// @return refund In the smallest unit of the plan's token.
     function settle(uint256 licenceId, address to) external returns (uint96 refund);
 

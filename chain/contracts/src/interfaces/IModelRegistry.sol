@@ -46,7 +46,7 @@ interface IModelRegistry {
     /// @notice The parent asks for more than the child declared. It may have raised its share a moment ago.
     error ParentShareTooSmall(uint256 parentId, uint16 asked, uint16 given);
 
-    /// @notice The parents and their ancestors are more than `most` different models.
+    /// @notice The parents are more than `most`, or they and their ancestors are more different models than that.
     error TooManyAncestors(uint256 most);
 
     /// @notice The ancestors' shares sum up to more than `most`.
