@@ -1,32 +1,66 @@
 """Seeded mutants: do the contract tests notice a broken contract?
 
-Each `chain/contracts/mutants/*.patch` plants one fault. The tests run on a copy of the project with that one patch
-applied; a mutant that no test notices is a hole in the tests. The invariants are counted by themselves, because an
-invariant can hold for the wrong reason: these numbers show that ours can fail.
+Each `chain/contracts/mutants/*.patch` plants one fault. A mutant that no test notices is a hole in the tests. The unit
+tests and the invariants are asked separately, because an invariant can hold for the wrong reason: what the invariants
+notice alone shows that ours can fail.
+
+1. Copy the project and compile it once, in such a way that tests deploy contracts from their artefacts.
+2. The tests pass there; or nothing could be said.
+3. For each patch: compile the contracts that contain the patched file, and nothing else; put their code into the
+   artefacts; run the unit tests and then the invariants, each until the first failure; put the old code back.
+
+So a test that includes a library instead of deploying a contract sees the library unbroken.
 """
 
 import json
 import os
+import queue
+import random
+import re
 import shutil
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 MIN_KILLED_BY_INVARIANTS = 10
+CONTRACTS = Path("chain") / "contracts"
+PATCHED_FILE = re.compile(r"^\+\+\+ b/(\S+)", re.MULTILINE)
 
-
-# A failure is enough here: shrinking it to the shortest sequence is for a person who debugs. Without the optimizer, and
-# with tests that find contracts at run time, a mutant compiles in a few seconds.
+# A failure is enough here: shrinking it to the shortest sequence is for a person who debugs. Fewer fuzzed inputs and
+# sequences than in the test run are enough for faults that somebody planted.
 FORGE_SETTINGS = {
-    "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
-    "FOUNDRY_OPTIMIZER": "false",
+    "FOUNDRY_VIA_IR": "false",
     "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
+    "FOUNDRY_LINT_LINT_ON_BUILD": "false",
+    "FOUNDRY_DENY": "never",
+    "FOUNDRY_FUZZ_RUNS": "64",
+    "FOUNDRY_INVARIANT_RUNS": "32",
+    "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
 }
+# What each group of tests does without, and whether it pays to optimize the tests: the invariants' many steps do. Each
+# is a project of its own, because with a filter forge would parse all sources again before each run. Gas is compared
+# elsewhere.
+GROUPS = {"unit": ("test/invariant", "test/unit/Gas.t.sol"), "invariants": ("test/unit",)}
+OPTIMIZED = {"unit": "false", "invariants": "true"}
 
 
 class MutantError(Exception):
     """A mutant could not be tried; the message says why."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """What to break, and with what it is compiled and tested."""
+
+    root: Path
+    repository: Path
+    forge: Path
+    solc: Path
+    # {contract: its standard-JSON request}; the sources of each are exactly those that it contains.
+    inputs: dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -41,32 +75,74 @@ class Outcome:
     def killed(self) -> bool:
         return bool(self.unit or self.invariants)
 
+    @property
+    def killers(self) -> str:
+        if self.unit and self.invariants:
+            return "both"
+        return "unit" if self.unit else "invariants" if self.invariants else "NOBODY"
 
-def run(*, root: Path, repository: Path, forge: Path, names: list[str]) -> int:
-    """Try the mutants and print a table. Returns 0 when all were noticed, enough of them by invariants."""
-    patches = sorted((root / "mutants").glob("*.patch"))
+
+def run(project: Project, *, names: list[str], sample: int | None = None, jobs: int | None = None) -> int:
+    """Try the mutants and print a table. Returns 0 when all were noticed, enough of them by the invariants.
+
+    `names` restricts them to these, `sample` to so many at random; `jobs` are tried at once.
+    """
+    patches = sorted((project.root / "mutants").glob("*.patch"))
     chosen = [patch for patch in patches if not names or patch.stem in names]
+    if sample is not None:
+        chosen = sorted(random.sample(chosen, min(sample, len(chosen))))
     if not chosen:
         print(f"no such mutant; there are: {', '.join(patch.stem for patch in patches)}")
         return 1
     with tempfile.TemporaryDirectory(prefix="weighhouse-mutants-") as directory:
         try:
-            copy = project_copy(root=root, repository=repository, directory=Path(directory))
-            baseline = tests_run(copy, forge, "(unchanged)")
-            if baseline.killed:
-                raise MutantError(f"the tests fail without a mutant: {baseline.unit + baseline.invariants}")
-            print(f"{'mutant':44} {'unit':>5} {'inv.':>5}  noticed first by", flush=True)
-            outcomes = [mutant_try(copy, forge, patch) for patch in chosen]
+            outcomes = mutants_try(project, chosen, Path(directory), jobs or os.cpu_count() or 1)
         except MutantError as error:
             print(error)
             return 1
-    return verdict(outcomes, complete=not names)
+    return verdict(outcomes, complete=not names and sample is None)
+
+
+def mutants_try(project: Project, patches: list[Path], directory: Path, jobs: int) -> list[Outcome]:
+    """Try the patches on `jobs` copies of the project at once. One that does not fit or compile fails all."""
+    first = directory / "0"
+    for group, without in GROUPS.items():
+        project_copy(project, first / group, without)
+    baseline = Outcome("(unchanged)", *tests_run(first, project.forge))
+    if baseline.killed:
+        raise MutantError(f"the tests fail without a mutant: {baseline.unit + baseline.invariants}")
+    codes = {name: code_compile(project, name, {}) for name in project.inputs}
+    copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    copies.put(first)
+    for number in range(1, min(jobs, len(patches))):
+        copies.put(shutil.copytree(first, directory / str(number), symlinks=True))
+    print(f"{'mutant':52} {'killed by':11} noticed first by", flush=True)
+
+    def one(patch: Path) -> Outcome | MutantError:
+        copy = copies.get()
+        try:
+            return mutant_try(project, copy, patch, codes)
+        except MutantError as error:
+            return error
+        finally:
+            copies.put(copy)
+
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        results = list(pool.map(one, patches))
+    errors = [str(result) for result in results if isinstance(result, MutantError)]
+    if errors:
+        raise MutantError("\n".join(errors))
+    return [result for result in results if isinstance(result, Outcome)]
 
 
 def verdict(outcomes: list[Outcome], *, complete: bool) -> int:
     survivors = [outcome.mutant for outcome in outcomes if not outcome.killed]
     by_invariants = sum(bool(outcome.invariants) for outcome in outcomes)
-    print(f"\n{len(outcomes)} mutants, {len(outcomes) - len(survivors)} noticed, {by_invariants} by invariants alone")
+    by_unit = sum(bool(outcome.unit) for outcome in outcomes)
+    print(
+        f"\n{len(outcomes)} mutants, {len(outcomes) - len(survivors)} noticed; "
+        f"{by_unit} by the unit tests alone, {by_invariants} by the invariants alone"
+    )
     if survivors:
         print(f"not noticed: {', '.join(survivors)}")
     too_few = complete and by_invariants < MIN_KILLED_BY_INVARIANTS
@@ -75,34 +151,71 @@ def verdict(outcomes: list[Outcome], *, complete: bool) -> int:
     return 1 if survivors or too_few else 0
 
 
-def project_copy(*, root: Path, repository: Path, directory: Path) -> Path:
+def project_copy(project: Project, directory: Path, without: tuple[str, ...]) -> None:
     """Copy the Foundry project and link what it refers to at the same relative places."""
-    copy = directory / "chain" / "contracts"
+    copy = directory / CONTRACTS
     for part in ("src", "test"):
-        shutil.copytree(root / part, copy / part)
-    shutil.copy(root / "foundry.toml", copy)
-    (copy / "node_modules").symlink_to(repository / "node_modules")
-    (directory / "tools").symlink_to(repository / "tools")
-    return copy
+        shutil.copytree(project.root / part, copy / part)
+    shutil.copy(project.root / "foundry.toml", copy)
+    (copy / "node_modules").symlink_to(project.repository / "node_modules")
+    (directory / "tools").symlink_to(project.repository / "tools")
+    for path in without:
+        if (copy / path).is_dir():
+            shutil.rmtree(copy / path)
+        else:
+            (copy / path).unlink()
 
 
-def mutant_try(copy: Path, forge: Path, patch: Path) -> Outcome:
-    """Apply the patch, run the tests, take the patch back, print a line."""
-    patch_apply(copy, patch)
+def mutant_try(project: Project, copy: Path, patch: Path, codes: dict[str, str]) -> Outcome:
+    """Put the mutant's code into the artefacts, run the tests, put the old code back, print a line.
+
+    `codes` is the creation code of each contract without a mutant.
+    """
+    compiled = mutant_compile(project, copy / "unit" / CONTRACTS / "src", patch)
+    mutants = {name: code for name, code in compiled.items() if code != codes[name]}
+    if not mutants:
+        raise MutantError(f"{patch.name} changes no contract")
+    kept = {path: path.read_text(encoding="utf-8") for name in mutants for path in artefacts(copy, name)}
     try:
-        outcome = tests_run(copy, forge, patch.stem)
+        for path, text in kept.items():
+            artefact = json.loads(text)
+            artefact["bytecode"]["object"] = "0x" + mutants[path.stem]
+            path.write_text(json.dumps(artefact), encoding="utf-8")
+        outcome = Outcome(patch.stem, *tests_run(copy, project.forge))
     finally:
-        patch_apply(copy, patch, "--reverse")
-    first = (outcome.unit + outcome.invariants or ["NOBODY"])[0]
-    print(f"{patch.stem:44} {len(outcome.unit):5} {len(outcome.invariants):5}  {first}", flush=True)
+        for path, text in kept.items():
+            path.write_text(text, encoding="utf-8")
+    noticed = ", ".join(outcome.unit[:1] + outcome.invariants[:1])
+    print(f"{patch.stem:52} {outcome.killers:11} {noticed}", flush=True)
     return outcome
 
 
-def patch_apply(copy: Path, patch: Path, *options: str) -> None:
+def artefacts(copy: Path, name: str) -> list[Path]:
+    """The artefacts of a contract; a group of tests that does not use it may have none."""
+    paths = (copy / group / CONTRACTS / "out" / f"{name}.sol" / f"{name}.json" for group in GROUPS)
+    return [path for path in paths if path.is_file()]
+
+
+def mutant_compile(project: Project, source: Path, patch: Path) -> dict[str, str]:
+    """Return {contract: creation code} of the contracts that contain the file that the patch changes."""
+    patched = PATCHED_FILE.findall(patch.read_text(encoding="utf-8"))
+    affected = [name for name, request in project.inputs.items() if set(patched) & set(request["sources"])]
+    with tempfile.TemporaryDirectory(prefix="weighhouse-mutant-") as directory:
+        shutil.copytree(source, Path(directory) / source.name)
+        patch_apply(Path(directory), patch)
+        texts = {name: (Path(directory) / name).read_text(encoding="utf-8") for name in patched}
+    try:
+        return {name: code_compile(project, name, texts) for name in affected}
+    except MutantError as error:
+        raise MutantError(f"{patch.name}: {error}") from error
+
+
+def patch_apply(directory: Path, patch: Path) -> None:
+    """Lines may have moved since the patch was made; those around the fault must be the same."""
     applied = subprocess.run(
-        ["git", "apply", "--whitespace=nowarn", *options, str(patch)],
+        ["git", "apply", "--whitespace=nowarn", str(patch)],
         check=False,
-        cwd=copy,
+        cwd=directory,
         capture_output=True,
         text=True,
     )
@@ -110,15 +223,44 @@ def patch_apply(copy: Path, patch: Path, *options: str) -> None:
         raise MutantError(f"{patch.name} does not fit the contracts any more; renew it:\n{applied.stderr}")
 
 
-def tests_run(copy: Path, forge: Path, mutant: str) -> Outcome:
-    """Run all forge tests. Raises MutantError where they do not even run, as with a mutant that does not compile."""
+def code_compile(project: Project, name: str, texts: dict[str, str]) -> str:
+    """Return the creation code of the contract `name` with `texts` in place of its sources. No optimizer."""
+    request = project.inputs[name]
+    sources = {**request["sources"], **{file: {"content": text} for file, text in texts.items()}}
+    settings = {
+        **request["settings"],
+        "optimizer": {"enabled": False},
+        "viaIR": False,
+        "outputSelection": {f"src/{name}.sol": {name: ["evm.bytecode.object"]}},
+    }
+    compiled = subprocess.run(
+        [str(project.solc), "--standard-json"],
+        input=json.dumps({**request, "sources": sources, "settings": settings}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        code: str = json.loads(compiled.stdout)["contracts"][f"src/{name}.sol"][name]["evm"]["bytecode"]["object"]
+    except (json.JSONDecodeError, KeyError) as error:
+        raise MutantError(f"{name} does not compile:\n{compiled.stdout[-2000:]}{compiled.stderr[-2000:]}") from error
+    return code
+
+
+def tests_run(copy: Path, forge: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the unit tests and of the invariants that fail, of each the first few."""
+    unit, invariants = (group_run(copy / group / CONTRACTS, forge, OPTIMIZED[group]) for group in GROUPS)
+    return unit, invariants
+
+
+def group_run(root: Path, forge: Path, optimized: str) -> list[str]:
     # forge replays recorded failures first; those of another mutant would only cost time.
     for recorded in ("invariant", "fuzz"):
-        shutil.rmtree(copy / "cache" / recorded, ignore_errors=True)
+        shutil.rmtree(root / "cache" / recorded, ignore_errors=True)
     forged = subprocess.run(
-        [str(forge), "test", "--json", "--no-match-contract", "GasTest"],
-        cwd=copy,
-        env={**os.environ, **FORGE_SETTINGS},
+        [str(forge), "test", "--json", "--fail-fast"],
+        cwd=root,
+        env={**os.environ, **FORGE_SETTINGS, "FOUNDRY_OPTIMIZER": optimized},
         capture_output=True,
         text=True,
         check=False,
@@ -126,17 +268,10 @@ def tests_run(copy: Path, forge: Path, mutant: str) -> Outcome:
     try:
         suites = json.loads(forged.stdout)
     except json.JSONDecodeError as error:
-        raise MutantError(
-            f"{mutant}: the tests did not run:\n{forged.stdout[-2000:]}\n{forged.stderr[-2000:]}"
-        ) from error
-    failed = [
+        raise MutantError(f"the tests did not run:\n{forged.stdout[-2000:]}\n{forged.stderr[-2000:]}") from error
+    return [
         name.split("(")[0]
         for suite in suites.values()
         for name, result in suite["test_results"].items()
-        if result["status"] != "Success"
+        if result["status"] == "Failure"
     ]
-    return Outcome(
-        mutant,
-        [name for name in failed if not name.startswith("invariant_")],
-        [name for name in failed if name.startswith("invariant_")],
-    )

@@ -198,6 +198,8 @@ def arguments_parse() -> tuple[argparse.Namespace, list[str]]:
     commands.add_parser("gas").add_argument("--write", action="store_true")
     mutants = commands.add_parser("mutants")
     mutants.add_argument("names", nargs="*", help="only these patches, by file name without .patch")
+    mutants.add_argument("--sample", type=int, metavar="N", help="only N of them, at random")
+    mutants.add_argument("--jobs", type=int, help="how many to try at once; as many as there are processors")
     known, rest = parser.parse_known_args()
     if rest and known.command != "test":
         parser.error(f"unknown arguments: {' '.join(rest)}")
@@ -218,7 +220,9 @@ def main() -> int:
         if known.command == "gas":
             return command_gas(write=known.write)
         node_require()
-        return contract_mutants.run(root=ROOT, repository=REPOSITORY, forge=FORGE, names=known.names)
+        inputs = {name: compiler_input([name]) for name in CONTRACTS}
+        project = contract_mutants.Project(ROOT, REPOSITORY, FORGE, SOLC, inputs)
+        return contract_mutants.run(project, names=known.names, sample=known.sample, jobs=known.jobs)
     except ToolError as error:
         print(error, file=sys.stderr)
         return 1

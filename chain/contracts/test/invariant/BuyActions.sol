@@ -48,12 +48,12 @@ abstract contract BuyActions is HandlerBase {
         if (licenceIds.length >= 30) return;
         uint256 planId = _planInUsd();
         PlanTerms storage t = _plans[planId].terms;
-        address payer = _chance(70) ? actor("dora") : _buyer();
+        address payer = _chance(70) ? _named("dora") : _buyer();
         address recipient = _anyone();
         uint256 deadline = _chance(90) ? block.timestamp : block.timestamp - 1;
         Signature memory permit = _permit(payer, t.price, deadline);
         // dora alone: a permit would take the others' unlimited allowance away.
-        bool genuine = payer == actor("dora") && t.token == tokens[1] && deadline >= block.timestamp;
+        bool genuine = payer == _named("dora") && t.token == tokens[1] && deadline >= block.timestamp;
         if (!genuine) permit.s = bytes32(uint256(permit.s) ^ 1);
         if (genuine && _chance(30)) {
             // Somebody takes the permit out of the mempool, to spoil the purchase.
@@ -62,13 +62,9 @@ abstract contract BuyActions is HandlerBase {
         }
         uint256 allowance = genuine ? t.price : _allowance[payer];
         bool paid = t.token != address(0) && _isPaid(t.token, t.price) && (t.token != tokens[1] || allowance >= t.price);
-        bytes32 agreed = _agreed(planId);
-        (bool done, bytes memory answer) = _tryWith(
-            payer,
-            0,
-            abi.encodeCall(market.buyWithPermit, (planId, agreed, recipient, deadline, permit.v, permit.r, permit.s))
-        );
-        _expect("buy with a permit", done, _mayBuy(planId) && paid);
+        bool may = _mayBuy(planId) && paid;
+        (bool done, bytes memory answer) = _tryWith(payer, 0, _permitCall(planId, recipient, deadline, permit));
+        _expect("buy with a permit", done, may);
         if (!done) return;
         if (genuine) _allowance[payer] = t.price;
         _bought(planId, abi.decode(answer, (uint256)), payer, recipient);
@@ -101,14 +97,11 @@ abstract contract BuyActions is HandlerBase {
     function renew(uint256 seed) external step(seed) {
         uint256 licenceId = _anyRenewable();
         if (licenceId == 0) return;
-        uint256 planId = licenceId >> 32;
-        PlanTerms storage t = _plans[planId].terms;
-        LicenceGhost storage l = _licences[licenceId];
+        PlanTerms storage t = _plans[licenceId >> 32].terms;
         address payer = _buyer();
         (uint256 value, bool exact) = _anyValue(t);
-        (bytes32 agreed, bool right) = _anyHash(planId);
-        bool may = _onSale(planId) && exact && right && _funded(t, payer) && l.holder != address(0)
-            && l.cancelledAt == 0 && t.flags & RENEWABLE != 0 && l.calls + t.calls < 2 ** 31;
+        (bytes32 agreed, bool right) = _anyHash(licenceId >> 32);
+        bool may = exact && right && _funded(t, payer) && _mayRenew(licenceId);
         bytes32 before = market.getStateFingerprint(licenceId);
         (bool done,) = _tryWith(payer, value, abi.encodeCall(market.renew, (licenceId, agreed)));
         _expect("renew", done, may);
@@ -128,6 +121,13 @@ abstract contract BuyActions is HandlerBase {
 
     function _mayBuy(uint256 planId) private view returns (bool) {
         return _onSale(planId) && liveOf(planId) < _plans[planId].terms.supply;
+    }
+
+    function _mayRenew(uint256 licenceId) private view returns (bool) {
+        LicenceGhost storage l = _licences[licenceId];
+        PlanTerms storage t = _plans[l.planId].terms;
+        bool open = l.holder != address(0) && l.cancelledAt == 0;
+        return open && _onSale(l.planId) && t.flags & RENEWABLE != 0 && l.calls + t.calls < 2 ** 31;
     }
 
     function _funded(PlanTerms storage t, address payer) private view returns (bool) {
@@ -194,6 +194,15 @@ abstract contract BuyActions is HandlerBase {
         bytes32 kind = keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
         bytes32 structHash = keccak256(abi.encode(kind, payer, address(market), price, usd.nonces(payer), deadline));
         return _signUsd(payer, structHash);
+    }
+
+    function _permitCall(uint256 planId, address recipient, uint256 deadline, Signature memory permit)
+        private
+        view
+        returns (bytes memory)
+    {
+        bytes32 agreed = _agreed(planId);
+        return abi.encodeCall(market.buyWithPermit, (planId, agreed, recipient, deadline, permit.v, permit.r, permit.s));
     }
 
     function _authorize(address payer) private {

@@ -40,6 +40,7 @@ abstract contract HandlerBase is Ghost {
     mapping(string kind => Count) private _counts;
     mapping(string kind => bool) private _known;
     mapping(address account => string) internal _nameOf;
+    mapping(string name => address) private _addressOf;
     mapping(address account => uint256) internal _allowance; // in TestUSD, to the market
     mapping(uint256 licenceId => Seen) private _seen;
     uint256 private _dice;
@@ -86,7 +87,7 @@ abstract contract HandlerBase is Ghost {
         ];
         for (uint256 i = 0; i < names.length; ++i) {
             address who = actor(names[i]);
-            _nameOf[who] = names[i];
+            (_nameOf[who], _addressOf[names[i]]) = (names[i], who);
             cast.push(who);
             vm.deal(who, WEALTH);
             usd_.mint(who, WEALTH);
@@ -123,6 +124,11 @@ abstract contract HandlerBase is Ghost {
     }
 
     // ------------------------------------------------------------------ dice
+
+    /// As `actor`, which is slow: it multiplies on the curve.
+    function _named(string memory name) internal view returns (address) {
+        return _addressOf[name];
+    }
 
     function _roll(uint256 sides) internal returns (uint256) {
         _dice = uint256(keccak256(abi.encode(_dice)));

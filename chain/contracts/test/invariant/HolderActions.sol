@@ -68,7 +68,7 @@ abstract contract HolderActions is HandlerBase {
         bytes memory signature = _sign(signer, keccak256(abi.encode(kind, licenceId, to, deadline)));
         bool holds = signer == l.holder;
         uint256 roll = _roll(10);
-        if (roll == 0) (to, holds) = (actor("outsider"), holds && to == actor("outsider"));
+        if (roll == 0) (to, holds) = (_named("outsider"), holds && to == _named("outsider"));
         if (roll == 1) (deadline, holds) = (deadline + 1, false);
         if (roll == 2) {
             deadline = block.timestamp - 1;
@@ -86,13 +86,12 @@ abstract contract HolderActions is HandlerBase {
         LicenceGhost storage l = _licences[licenceId];
         address who = _chance(50) ? l.holder : _anyone();
         address to = _anyTarget(l.holder);
-        uint256 since = suspendedSince(licenceId >> 64);
-        bool due = (l.cancelledAt != 0 && block.timestamp >= l.cancelledAt + WINDOW)
-            || (since != 0 && block.timestamp - since >= LONG);
-        bool may = l.holder != address(0) && due && (who == l.holder || to == l.holder) && _valid(to)
-            && _pays(_plans[l.planId].terms.token, claimOf(licenceId));
         bool cancelled = l.cancelledAt != 0;
         uint256 claim = claimOf(licenceId);
+        // A stranger pays a refund out, but takes no licence away that would bring nothing back.
+        bool entitled = who == l.holder || (to == l.holder && (cancelled || claim != 0));
+        bool may = l.holder != address(0) && _isDue(licenceId) && entitled && _valid(to)
+            && _pays(_plans[l.planId].terms.token, claim);
         (bool done, bytes memory answer) = _tryWith(who, 0, abi.encodeCall(market.settle, (licenceId, to)));
         _expect(cancelled ? "settle a cancelled licence" : "settle a suspended licence", done, may);
         if (!done) return;
@@ -126,6 +125,13 @@ abstract contract HolderActions is HandlerBase {
         LicenceGhost storage l = _licences[licenceId];
         bool paid = l.calls != 0 || _pays(_plans[l.planId].terms.token, claimOf(licenceId));
         return l.holder != address(0) && l.cancelledAt == 0 && _valid(to) && paid;
+    }
+
+    function _isDue(uint256 licenceId) private view returns (bool) {
+        uint256 cancelledAt = _licences[licenceId].cancelledAt;
+        uint256 since = suspendedSince(licenceId >> 64);
+        return (cancelledAt != 0 && block.timestamp >= cancelledAt + WINDOW)
+            || (since != 0 && block.timestamp - since >= LONG);
     }
 
     function _cancelled(uint256 licenceId, address to) private {

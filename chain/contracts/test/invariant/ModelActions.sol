@@ -9,7 +9,7 @@ import {HandlerBase} from "./HandlerBase.sol";
 abstract contract ModelActions is HandlerBase {
     function publish(uint256 seed) external step(seed) {
         if (modelCount >= 8) return;
-        address who = _chance(50) ? actor("petra") : _anyone();
+        address who = _chance(50) ? _named("petra") : _anyone();
         Share[] memory parents = new Share[](_roll(4));
         for (uint256 i = 0; i < parents.length; ++i) {
             uint256 parent = _anyModel();

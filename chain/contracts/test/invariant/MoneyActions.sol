@@ -159,7 +159,7 @@ abstract contract MoneyActions is HandlerBase {
     function _anyCredit() private returns (address who, address token, uint256 owed) {
         string[4] memory names = ["payee one", "payee two", "treasury one", "treasury two"];
         for (uint256 i = 0; i < 10 && owed == 0; ++i) {
-            (who, token) = (_chance(90) ? actor(names[_roll(4)]) : _anyone(), _anyToken());
+            (who, token) = (_chance(90) ? _named(names[_roll(4)]) : _anyone(), _anyToken());
             owed = accountCredited[who][token] - accountWithdrawn[who][token];
         }
     }

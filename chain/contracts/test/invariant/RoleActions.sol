@@ -117,21 +117,21 @@ abstract contract RoleActions is HandlerBase {
 
     function _changeTreasury(address who) private {
         // Never a payee: what a split credits to each is told apart by account.
-        address to = _chance(90) ? actor(_chance(50) ? "treasury one" : "treasury two") : address(market);
+        address to = _chance(90) ? _named(_chance(50) ? "treasury one" : "treasury two") : address(market);
         bool done = _try(who, abi.encodeCall(market.setTreasury, (to)));
         _expect("set the treasury", done, who == admin && _valid(to));
         if (done) treasury = to;
     }
 
     function _changeGuardian(address who) private {
-        address to = _chance(10) ? address(0) : actor(_chance(50) ? "guardian" : "deputy");
+        address to = _chance(10) ? address(0) : _named(_chance(50) ? "guardian" : "deputy");
         bool done = _try(who, abi.encodeCall(market.setGuardian, (to)));
         _expect("set the guardian", done, who == admin);
         if (done) guardian = to;
     }
 
     function _changePauser(address who) private {
-        address to = _chance(10) ? address(0) : actor(_chance(50) ? "pauser" : "deputy");
+        address to = _chance(10) ? address(0) : _named(_chance(50) ? "pauser" : "deputy");
         bool done = _try(who, abi.encodeCall(market.setPauser, (to)));
         _expect("set the pauser", done, who == admin);
         if (done) pauser = to;
@@ -179,11 +179,11 @@ abstract contract RoleActions is HandlerBase {
 
     function _anyKey() private returns (address) {
         string[3] memory names = ["key one", "key two", "key three"];
-        return actor(names[_roll(3)]);
+        return _named(names[_roll(3)]);
     }
 
     function _anyPayee() private returns (address) {
-        return actor(_chance(50) ? "payee one" : "payee two");
+        return _named(_chance(50) ? "payee one" : "payee two");
     }
 
     // ------------------------------------------------------------------ time
