@@ -504,14 +504,46 @@ contract MarketSuspensionTest is MarketTest {
         vm.assertEq(sales.live, 0, "live");
     }
 
+    /// What vested at once, or has expired, comes back to nobody: its holder may want to wait for the resumption.
+    function test_Settle_AfterThreeMonthsRevertsWhenItBringsTheHolderNothing() public {
+        PlanTerms memory plan = terms();
+        (plan.period, plan.vesting, plan.flags) = (0, 0, RUN);
+        uint256 atOnce = buy(addPlan(plan));
+        skip(31 days);
+        suspend(modelId);
+        confirm(modelId);
+        skip(SETTLE_AFTER);
+        uint256[2] memory worthless = [licenceId, atOnce];
+        for (uint256 i = 0; i < 2; ++i) {
+            expectError(abi.encodeWithSelector(ILicenceMarket.NotHolder.selector, worthless[i], outsider));
+            vm.prank(outsider);
+            market.settle(worthless[i], holder);
+            vm.assertTrue(state(worthless[i]).exists, "still there");
+        }
+        resume(modelId);
+        vm.assertTrue(market.isValid(atOnce), "and of use again");
+    }
+
     function test_Settle_AfterThreeMonthsPaysNothingForWhatHadExpired() public {
         skip(31 days);
         suspend(modelId);
         confirm(modelId);
         skip(SETTLE_AFTER);
-        market.settle(licenceId, holder);
-        vm.assertEq(usd.balanceOf(holder), 0, "refund");
+        vm.prank(holder);
+        vm.assertEq(market.settle(licenceId, holder), 0, "refund");
+        vm.assertFalse(state(licenceId).exists, "as the holder wished");
         market.split(planId);
         vm.assertEq(market.credit(modelId, address(usd)), 26_250_000, "it was the publisher's");
+    }
+
+    /// A cancelled licence holds nothing but its token, which anyone may clear away.
+    function test_Settle_OfACancelledLicenceGoesOnWhenItBringsTheHolderNothing() public {
+        uint256 metered = buy(addPlan(meteredTerms()));
+        report(metered, 1_000);
+        cancel(metered);
+        skip(market.REPORT_WINDOW());
+        vm.prank(outsider);
+        vm.assertEq(market.settle(metered, holder), 0, "all was used");
+        vm.assertFalse(state(metered).exists, "burned");
     }
 }
