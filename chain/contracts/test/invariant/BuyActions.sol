@@ -93,15 +93,15 @@ abstract contract BuyActions is HandlerBase {
         _allowance[wanted.payer] = allowance;
     }
 
-    /// Anybody renews for the holder.
+    /// Anybody renews for the holder, but a metered licence its holder alone.
     function renew(uint256 seed) external step(seed) {
         uint256 licenceId = _anyRenewable();
         if (licenceId == 0) return;
         PlanTerms storage t = _plans[licenceId >> 32].terms;
-        address payer = _buyer();
+        address payer = _renewer(licenceId);
         (uint256 value, bool exact) = _anyValue(t);
         (bytes32 agreed, bool right) = _anyHash(licenceId >> 32);
-        bool may = exact && right && _funded(t, payer) && _mayRenew(licenceId);
+        bool may = exact && right && _funded(t, payer) && _mayRenew(licenceId, payer);
         bytes32 before = market.getStateFingerprint(licenceId);
         (bool done,) = _tryWith(payer, value, abi.encodeCall(market.renew, (licenceId, agreed)));
         _expect("renew", done, may);
@@ -123,10 +123,10 @@ abstract contract BuyActions is HandlerBase {
         return _onSale(planId) && liveOf(planId) < _plans[planId].terms.supply;
     }
 
-    function _mayRenew(uint256 licenceId) private view returns (bool) {
+    function _mayRenew(uint256 licenceId, address payer) private view returns (bool) {
         LicenceGhost storage l = _licences[licenceId];
         PlanTerms storage t = _plans[l.planId].terms;
-        bool open = l.holder != address(0) && l.cancelledAt == 0;
+        bool open = l.holder != address(0) && l.cancelledAt == 0 && (t.calls == 0 || payer == l.holder);
         return open && _onSale(l.planId) && t.flags & RENEWABLE != 0 && l.calls + t.calls < 2 ** 31;
     }
 
@@ -179,6 +179,11 @@ abstract contract BuyActions is HandlerBase {
             planId = _anyPlan();
             if (_plans[planId].terms.token == tokens[1] && _mayBuy(planId)) return planId;
         }
+    }
+
+    function _renewer(uint256 licenceId) private returns (address) {
+        address holder = _licences[licenceId].holder;
+        return holder != address(0) && _chance(60) ? holder : _buyer();
     }
 
     /// Mostly a licence that can be renewed.
