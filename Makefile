@@ -3,7 +3,9 @@
 #   make demo       run a whole site on this machine and print its address (installs first)
 #   make test       the whole test suite: contracts, Python, browser
 #   make check      formatting, linting, types, imports, migrations, generated files; changes nothing
-#   make full       check, test, and what is long: slow tests, PostgreSQL, contract mutants
+#   make full       check, test, and what is long: slow tests, PostgreSQL, contract mutants, audit
+#   make audit      analyse and prove the contracts (slither, halmos; two minutes of proofs)
+#   make mutants    do the contract tests notice planted faults?
 #   make install    what the demo needs: .venv and node_modules (installs only what changed)
 #   make install-server  what a server needs: neither Node nor samples
 #   make install-dev  the same, and what the checks and tests need
@@ -35,7 +37,7 @@ LOCKED := install --require-hashes --requirement
 # Programs from wheels (Node, where the machine has none) are found like the machine's own.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test check full install install-server install-dev format contracts frontend lock clean clean-state
+.PHONY: help demo test check full audit mutants install install-server install-dev format contracts frontend lock clean clean-state
 .DELETE_ON_ERROR:
 
 help:
@@ -54,6 +56,14 @@ full: install-dev
 	tools/check
 	tools/test --slow
 	tools/test-postgres
+	$(BIN)/python tools/contracts.py mutants
+	$(MAKE) audit
+
+# The analysers want other packages than the site, so they have an environment of their own.
+audit: install $(STAMPS)/audit
+	tools/audit
+
+mutants: install-dev
 	$(BIN)/python tools/contracts.py mutants
 
 install: $(STAMPS)/python $(STAMPS)/torch $(STAMPS)/samples $(STAMPS)/sdk $(STAMPS)/fallbacks $(STAMPS)/node
@@ -76,7 +86,7 @@ lock: install-dev
 	tools/lock
 
 clean:
-	rm -rf $(VENV) node_modules chain/contracts/out chain/contracts/cache static/collected
+	rm -rf $(VENV) .venv-audit node_modules chain/contracts/out chain/contracts/cache static/collected
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
 
 clean-state:
@@ -110,6 +120,12 @@ $(STAMPS)/sdk: sdk/pyproject.toml | $(STAMPS)/python
 $(STAMPS)/dev: requirements-dev.txt | $(STAMPS)/python
 	@echo "Installing what the checks and tests need"
 	@$(PIP) $(LOCKED) requirements-dev.txt
+	@touch $@
+
+$(STAMPS)/audit: requirements-audit.txt | $(STAMPS)/venv
+	@echo "Installing the analysers of the contracts"
+	@"$(PYTHON)" -m venv .venv-audit
+	@.venv-audit/bin/python -m pip --disable-pip-version-check --quiet $(LOCKED) requirements-audit.txt
 	@touch $@
 
 $(STAMPS)/fallbacks: requirements-fallback-node.txt requirements-fallback-broker.txt requirements-fallback-sandbox.txt | $(STAMPS)/python
