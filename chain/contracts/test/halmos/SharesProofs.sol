@@ -20,6 +20,17 @@ contract SharesProofs {
         assert(leftAfter + bps == left);
     }
 
+    /// @notice The library does not check its product; here the same is computed with checks, and none fails.
+    /// @custom:halmos --panic-error-codes 0x01,0x11,0x12
+    function check_Cut_IsWhatCheckedArithmeticSays(uint128 rest, uint16 left, uint16 bps)
+        external
+        pure
+        whole(left, bps)
+    {
+        (uint256 part,,) = Shares.cut(rest, left, bps);
+        assert(part == uint256(rest) * bps / left);
+    }
+
     /// @dev So the fee is at most its basis points of the income.
     function check_Fee_IsFivePercentRoundedDown(uint128 income) external pure {
         (uint256 part,,) = Shares.cut(income, Shares.WHOLE, 500);

@@ -16,6 +16,21 @@ contract VestingProofs {
         assert(Vesting.vested(amount, elapsed, duration, used, calls) <= amount);
     }
 
+    /// @notice The library does not check its arithmetic; here the same is computed with checks, and none fails.
+    /// @custom:halmos --panic-error-codes 0x01,0x11,0x12
+    function check_Vested_IsWhatCheckedArithmeticSays(
+        uint96 amount,
+        uint32 elapsed,
+        uint32 duration,
+        uint32 used,
+        uint32 calls
+    ) external pure {
+        if (duration == 0 || calls == 0 || elapsed >= duration || used >= calls) return;
+        uint256 byTime = uint256(amount) * elapsed / duration;
+        uint256 byUse = uint256(amount) * used / calls;
+        assert(Vesting.vested(amount, elapsed, duration, used, calls) == (byTime > byUse ? byTime : byUse));
+    }
+
     function check_Vested_IsNothingAtTheStart(uint96 amount, uint32 duration, uint32 calls) external pure {
         if (duration == 0) return;
         assert(Vesting.vested(amount, 0, duration, 0, calls) == 0);
