@@ -98,6 +98,7 @@ class MarketModel(RolesModel):
         terms, clock = plan.terms, self.clock(plan.terms.modelId)
         reasons = self._sale_reasons(plan, payer=payer, agreed=agreed)
         reasons.when(not terms.flags & RENEWABLE, "NotRenewable")
+        reasons.when(bool(terms.calls) and payer != licence.owner, "NotHolder")
         reasons.when(licence.cancelled_at is not None, "LicenceIsCancelled")
         reasons.when(licence.total + terms.calls > MAX_CALLS, "CallsTooMany")
         expiry = max(clock, licence.expiry) + terms.period if terms.period else 0

@@ -236,7 +236,9 @@ class Walk:
     def renew(self) -> None:
         renewable = [licence_id for licence_id in self.model.licences if self._renews(licence_id)]
         licence_id = self.random.choice(renewable) if renewable and self.chance(0.8) else self.a_licence()
-        self.twin.renew(licence_id, by=self.anyone(), after=self.after())
+        metered = licence_id in self.model.licences and self.model.plans[licence_id >> 32].terms.calls
+        by = self.rather(self.holder_of(licence_id)) if metered else self.anyone()
+        self.twin.renew(licence_id, by=by, after=self.after())
 
     def _renews(self, licence_id: int) -> bool:
         plan = self.model.plans[licence_id >> 32]

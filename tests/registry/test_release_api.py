@@ -80,7 +80,7 @@ def test_ready_release_carries_the_transaction_that_publishes_it(api, checked, t
     release = checked(tiny_embedder)
     body = api.get(f"/api/v1/releases/{release.pk}").json()
     assert body["state"] == "ready"
-    assert body["transaction"]["data"] == call_encode("ModelRegistry", "publish", [digest_parse(release.digest)])
+    assert body["transaction"]["data"] == call_encode("ModelRegistry", "publish", [digest_parse(release.digest), [], 0])
     assert body["transaction"]["value"] == "0"
 
 

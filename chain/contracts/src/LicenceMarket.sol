@@ -125,8 +125,10 @@ contract LicenceMarket is Licences {
 
     function renew(uint256 licenceId, bytes32 agreedHash) external payable nonReentrant {
         uint256 planId = licenceId >> 32;
-        _holder(licenceId);
+        address holder = _holder(licenceId);
         PlanTerms memory terms = _termsAgreed(planId, agreedHash);
+        // What vested ahead by use or by time counts anew in a new term: only the holder may choose that.
+        if (terms.calls != 0 && msg.sender != holder) revert NotHolder(licenceId, msg.sender);
         if (terms.flags & RENEWABLE == 0) revert NotRenewable(planId);
         Term term = _term(licenceId);
         if (term.isCancelled()) revert LicenceIsCancelled(licenceId);

@@ -413,9 +413,10 @@ interface ILicenceMarket {
         view
         returns (bytes32);
 
-    /// @notice Begins a new term, paid by the caller as in `buy`: anyone may renew for the holder. What has vested
-    /// moves to the plan's income; what has not is held on, together with the new price less its entry share, over the
-    /// new term. The expiry becomes the later of itself and now, plus the period; the plan's calls are added.
+    /// @notice Begins a new term, paid by the caller as in `buy`. Anyone may renew for the holder, but a metered licence
+    /// its holder alone: use and time count anew, which is for the holder to choose. What has vested moves to the plan's
+    /// income; what has not is held on, together with the new price less its entry share, over the new term. The expiry
+    /// becomes the later of itself and now, plus the period; the plan's calls are added.
     /// @param agreedHash As in `buy`.
     function renew(uint256 licenceId, bytes32 agreedHash) external payable;
 

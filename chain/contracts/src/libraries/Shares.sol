@@ -22,7 +22,9 @@ library Shares {
         pure
         returns (uint256 part, uint256 restAfter, uint256 leftAfter)
     {
-        part = rest * bps / left;
-        return (part, rest - part, left - bps);
+        unchecked {
+            part = rest * bps / left;
+            return (part, rest - part, left - bps);
+        }
     }
 }

@@ -15,9 +15,11 @@ library Vesting {
         pure
         returns (uint256)
     {
-        uint256 byTime = elapsed < duration ? amount * elapsed / duration : amount;
-        if (calls == 0) return byTime;
-        uint256 byUse = used < calls ? amount * used / calls : amount;
-        return byTime > byUse ? byTime : byUse;
+        unchecked {
+            uint256 byTime = elapsed < duration ? amount * elapsed / duration : amount;
+            if (calls == 0) return byTime;
+            uint256 byUse = used < calls ? amount * used / calls : amount;
+            return byTime > byUse ? byTime : byUse;
+        }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {MarketRoles} from "./MarketRoles.sol";
 
 /// @title Suspension, and the clock that stands still for it.
@@ -32,7 +33,7 @@ abstract contract ModelClock is MarketRoles {
         ModelRow storage row = _models[modelId];
         row.suspendedSeconds = uint32(block.timestamp - time); // with one that lapsed, if there was one
         row.suspendedAt = uint32(block.timestamp);
-        row.suspendedUntil = uint32(block.timestamp + SUSPENSION);
+        row.suspendedUntil = SafeCast.toUint32(block.timestamp + SUSPENSION);
         emit ModelSuspended(modelId, reason, uint64(block.timestamp + SUSPENSION));
     }
 

@@ -132,8 +132,23 @@ abstract contract MarketTest is TestBase {
     function renew(uint256 licenceId) internal {
         bytes32 agreed = market.planHash(licenceId >> 32);
         uint256 value = valueOf(licenceId >> 32);
-        vm.prank(buyer);
+        address payer = renewer(licenceId);
+        vm.prank(payer);
         market.renew{value: value}(licenceId, agreed);
+    }
+
+    /// Who may renew: the buyer, but of a metered licence its holder alone, who is given the price.
+    function renewer(uint256 licenceId) internal returns (address payer) {
+        (PlanTerms memory plan,) = market.plan(licenceId >> 32);
+        if (plan.calls == 0) return buyer;
+        payer = market.ownerOf(licenceId);
+        if (plan.token == address(0)) {
+            vm.deal(payer, payer.balance + plan.price);
+        } else {
+            TestUSD(plan.token).mint(payer, plan.price);
+            vm.prank(payer);
+            TestUSD(plan.token).approve(address(market), plan.price);
+        }
     }
 
     function cancel(uint256 licenceId) internal {

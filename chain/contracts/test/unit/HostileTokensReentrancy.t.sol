@@ -19,6 +19,7 @@ contract HostileTokensReentrancyTest is MarketTest {
         super.setUp();
         token = new HostileToken();
         token.mint(buyer, 1e18);
+        token.mint(holder, 1e18);
         token.mint(address(token), 1e18);
         vm.startPrank(admin);
         market.setTokenAllowed(address(token), true);
@@ -64,7 +65,7 @@ contract HostileTokensReentrancyTest is MarketTest {
             cancel(held); // of a metered licence: moves no token
             skip(6 hours);
         }
-        vm.prank(way < 5 ? buyer : way == 7 ? holder : address(token));
+        vm.prank(way < 4 ? buyer : way == 4 || way == 7 ? holder : address(token));
         if (way == 0) market.buy(planId, agreed, holder);
         if (way == 1) market.buyWithPermit(planId, agreed, holder, START, 27, 0, 0);
         if (way == 2) market.buyWithAuthorization(planId, agreed, holder, a, 27, 0, 0);
@@ -114,7 +115,7 @@ contract HostileTokensReentrancyTest is MarketTest {
         uint32[] memory used = new uint32[](1);
         used[0] = 400;
         token.setCallback(address(market), abi.encodeCall(market.reportUsage, (one(held), used)));
-        vm.prank(buyer);
+        vm.prank(holder);
         market.renew(held, agreed);
 
         vm.assertTrue(token.callbackSucceeded(), "reported");

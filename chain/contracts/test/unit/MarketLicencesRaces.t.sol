@@ -14,6 +14,7 @@ contract MarketLicencesRacesTest is MarketTest {
     uint256 internal timed;
     uint256 internal metered;
     bytes32 internal agreed; // of the metered plan
+    address internal keeper; // who holds the metered licence, and alone may renew it
 
     function setUp() public override {
         super.setUp();
@@ -27,6 +28,15 @@ contract MarketLicencesRacesTest is MarketTest {
         timed = buy(addPlan(plan));
         vm.warp(START + 3 days);
         report(metered, 50);
+        fund(holder);
+        fund(friend);
+        keeper = holder;
+    }
+
+    function fund(address account) internal {
+        usd.mint(account, PRICE);
+        vm.prank(account);
+        usd.approve(address(market), PRICE);
     }
 
     // ------------------------------------------------------------------ the actions
@@ -55,6 +65,7 @@ contract MarketLicencesRacesTest is MarketTest {
     function transferMetered() internal {
         vm.prank(holder);
         market.transferFrom(holder, friend, metered);
+        keeper = friend;
     }
 
     function renewTimed() internal {
@@ -64,7 +75,7 @@ contract MarketLicencesRacesTest is MarketTest {
     }
 
     function renewMetered() internal {
-        vm.prank(buyer);
+        vm.prank(keeper);
         market.renew(metered, agreed);
     }
 

@@ -12,9 +12,10 @@ contract MarketRenewTest is MarketTest {
 
     /// The refusal, and that nothing is left behind by it.
     function expectRenewReverts(uint256 licenceId, bytes32 agreed, uint256 value, bytes memory refusal) internal {
+        address payer = state(licenceId).calls == 0 ? buyer : holder; // a metered licence is renewed by its holder
         bytes32 before = keccak256(abi.encode(state(licenceId), usd.balanceOf(buyer)));
         expectError(refusal);
-        vm.prank(buyer);
+        vm.prank(payer);
         market.renew{value: value}(licenceId, agreed);
         vm.assertEq(keccak256(abi.encode(state(licenceId), usd.balanceOf(buyer))), before, "nothing changed");
     }
@@ -76,12 +77,22 @@ contract MarketRenewTest is MarketTest {
         uint256 licenceId = buy(addPlan(meteredTerms()));
         bytes32 agreed = market.planHash(licenceId >> 32);
         vm.warp(START + 10 days);
+        address payer = renewer(licenceId);
         vm.expectEmit(address(market));
         emit ILicenceMarket.IncomeVested(licenceId, 10 * DAY);
         vm.expectEmit(address(market));
         emit ILicenceMarket.LicenceRenewed(
-            licenceId, buyer, PRICE, ENTRY, 20 * DAY + HELD, uint64(START + 60 days), 2_000
+            licenceId, holder, PRICE, ENTRY, 20 * DAY + HELD, uint64(START + 60 days), 2_000
         );
+        vm.prank(payer);
+        market.renew(licenceId, agreed);
+    }
+
+    /// A new term counts use and time anew: a publisher who paid for one could make more vest than the holder agreed to.
+    function test_Renew_RevertsWhenAStrangerRenewsAMeteredLicence() public {
+        uint256 licenceId = buy(addPlan(meteredTerms()));
+        bytes32 agreed = market.planHash(licenceId >> 32);
+        expectError(abi.encodeWithSelector(ILicenceMarket.NotHolder.selector, licenceId, buyer));
         vm.prank(buyer);
         market.renew(licenceId, agreed);
     }
