@@ -278,7 +278,7 @@ contract MarketLicencesRacesTest is MarketTest {
     function test_Cancel_AfterARenewalRefundsBothTerms() public {
         renewTimed();
         cancelTimed();
-        vm.assertEq(usd.balanceOf(holder), (HELD - 3 * DAY) + HELD, "the rest of the first, and the second");
+        vm.assertEq(usd.balanceOf(holder), PRICE + (HELD - 3 * DAY) + HELD, "the rest of the first, and the second");
     }
 
     function test_Cancel_BeforeADeliveryStopsIt() public {
@@ -303,7 +303,7 @@ contract MarketLicencesRacesTest is MarketTest {
         skip(6 hours);
         vm.prank(holder);
         vm.assertEq(market.settle(metered, holder), 0, "refund");
-        vm.assertEq(usd.balanceOf(holder), 0, "nothing came back");
+        vm.assertEq(usd.balanceOf(holder), PRICE, "nothing came back");
     }
 
     function test_Settle_AtTheEndOfTheWindowMeetsNoReport() public {
@@ -327,7 +327,7 @@ contract MarketLicencesRacesTest is MarketTest {
         vm.prank(outsider);
         market.settle(timed, holder);
         market.settle(timed, friend);
-        vm.assertEq(usd.balanceOf(friend), HELD - 3 * DAY, "who holds it");
+        vm.assertEq(usd.balanceOf(friend), PRICE + HELD - 3 * DAY, "who holds it");
     }
 
     // ------------------------------------------------------------------ renewing meets the rest
@@ -339,7 +339,17 @@ contract MarketLicencesRacesTest is MarketTest {
 
     function test_Renew_AndTransferCommute() public {
         expectCommutes(renewTimed, transferTimed);
-        expectCommutes(renewMetered, transferMetered);
+    }
+
+    /// A metered licence is renewed by who holds it then: not by who has passed it on.
+    function test_Transfer_TakesTheRenewalAlong() public {
+        transferMetered();
+        keeper = holder;
+        expectError(abi.encodeWithSelector(ILicenceMarket.NotHolder.selector, metered, holder));
+        renewMetered();
+        keeper = friend;
+        renewMetered();
+        vm.assertEq(state(metered).calls, 2_000, "calls");
     }
 
     function test_Renew_AndFeeChangeCommute() public {
