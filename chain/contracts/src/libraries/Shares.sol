@@ -14,7 +14,8 @@ library Shares {
     /// @notice Cuts `bps` of the whole from `rest`, which is `left` bps of the whole.
     /// @param rest In the token's smallest unit, below 2^128.
     /// @param left At least `bps`, and not 0.
-    /// @return part The share: within one unit of `bps` of the whole.
+    /// @return part The share, rounded down. What earlier cuts rounded down is in `rest`, so that a later share may be a few
+    /// units more than `bps` of the whole.
     /// @return restAfter What is left of `rest`.
     /// @return leftAfter What is left of `left`.
     function cut(uint256 rest, uint256 left, uint256 bps)
