@@ -112,6 +112,8 @@ def mutants_try(project: Project, patches: list[Path], directory: Path, jobs: in
     first = directory / "0"
     for group, without in GROUPS.items():
         project_copy(project, first / group, without)
+    for patch in patches:
+        patch_apply(first / "unit" / CONTRACTS, patch, "--check")
     baseline = Outcome("(unchanged)", *tests_run(first, project.forge))
     if baseline.killed:
         raise MutantError(f"the tests fail without a mutant: {baseline.unit + baseline.invariants}")
@@ -218,10 +220,10 @@ def mutant_compile(project: Project, source: Path, patch: Path) -> dict[str, str
         raise MutantError(f"{patch.name}: {error}") from error
 
 
-def patch_apply(directory: Path, patch: Path) -> None:
+def patch_apply(directory: Path, patch: Path, *options: str) -> None:
     """Lines may have moved since the patch was made; those around the fault must be the same."""
     applied = subprocess.run(
-        ["git", "apply", "--whitespace=nowarn", str(patch)],
+        ["git", "apply", "--whitespace=nowarn", *options, str(patch)],
         check=False,
         cwd=directory,
         capture_output=True,

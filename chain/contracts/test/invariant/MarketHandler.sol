@@ -99,7 +99,8 @@ contract MarketHandler is ModelActions, BuyActions, HolderActions, MoneyActions,
         terms.calls = 20;
         _prepare(terms); // a month and 20 calls
         (terms.token, terms.price, terms.period, terms.vesting) = (address(0), 1 ether + 7, 0, 10 days);
-        _prepare(terms); // 20 calls
+        terms.flags |= DOWNLOAD;
+        _prepare(terms); // 20 calls, to download as well
         (terms.modelId, terms.calls, terms.entryBps) = (2, 0, 0);
         terms.flags = RUN | DOWNLOAD;
         _prepare(terms); // for ever, to download

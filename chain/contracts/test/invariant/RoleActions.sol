@@ -109,7 +109,7 @@ abstract contract RoleActions is HandlerBase {
     // ------------------------------------------------------------------ settings
 
     function _changeFee(address who) private {
-        uint16 bps = uint16(_roll(520));
+        uint16 bps = uint16(_chance(80) ? _roll(501) : 501 + _roll(1000));
         bool done = _try(who, abi.encodeCall(market.setFeeBps, (bps)));
         _expect("set the fee", done, who == admin && bps <= 500);
         if (done) feeBps = bps;
