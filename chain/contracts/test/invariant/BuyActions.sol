@@ -28,10 +28,7 @@ abstract contract BuyActions is HandlerBase {
 
     function buy(uint256 seed) external step(seed) {
         if (licenceIds.length >= 30) return;
-        uint256 planId = _anyPlan();
-        for (uint256 i = 0; i < 3 && !_mayBuy(planId); ++i) {
-            planId = _anyPlan();
-        }
+        uint256 planId = _chance(20) ? _soldOut() : _onOffer();
         PlanTerms storage t = _plans[planId].terms;
         address payer = _buyer();
         address recipient = _chance(70) ? payer : _anyone();
@@ -171,6 +168,21 @@ abstract contract BuyActions is HandlerBase {
         if (field == 10) other.entryBps += 1;
         if (field == 11) other.flags ^= 4;
         return (keccak256(abi.encode(other)), false);
+    }
+
+    function _onOffer() private returns (uint256 planId) {
+        planId = _anyPlan();
+        for (uint256 i = 0; i < 3 && !_mayBuy(planId); ++i) {
+            planId = _anyPlan();
+        }
+    }
+
+    /// Mostly a plan of which all licences are out.
+    function _soldOut() private returns (uint256 planId) {
+        planId = _anyPlan();
+        for (uint256 i = 0; i < 12 && liveOf(planId) < _plans[planId].terms.supply; ++i) {
+            planId = _anyPlan();
+        }
     }
 
     /// Mostly a plan in TestUSD, which has permits and authorizations.

@@ -18,6 +18,7 @@ abstract contract Leaving is MarketChecks {
         uint256[] memory claims = _holdersLeave();
         vm.warp(block.timestamp + 6 hours);
         _cancelledAreSettled(claims);
+        _nothingIsCollectedTwice();
         for (uint256 i = 0; i < handler.planCount(); ++i) {
             market.split(handler.planIds(i));
         }
@@ -68,6 +69,14 @@ abstract contract Leaving is MarketChecks {
             if (!_state(licenceId).exists) continue;
             address holder = market.ownerOf(licenceId);
             vm.assertEq(market.settle(licenceId, holder), claims[i], "refund of a cancelled licence");
+        }
+    }
+
+    /// Whoever left has left nothing behind that still vests.
+    function _nothingIsCollectedTwice() private {
+        vm.warp(block.timestamp + 3650 days);
+        for (uint256 i = 0; i < handler.licenceCount(); ++i) {
+            market.collect(one(handler.licenceIds(i)));
         }
     }
 

@@ -88,7 +88,7 @@ contract MarketHandler is ModelActions, BuyActions, HolderActions, MoneyActions,
             period: 30 days,
             vesting: 30 days,
             calls: 0,
-            supply: 4,
+            supply: 3,
             feeBps: feeBps,
             operatorId: 1,
             serviceBps: 1234,
@@ -107,11 +107,12 @@ contract MarketHandler is ModelActions, BuyActions, HolderActions, MoneyActions,
         (terms.token, terms.price, terms.flags) = (tokens[2], 77, RUN | DOWNLOAD | TRANSFERABLE);
         _prepare(terms);
         (terms.modelId, terms.period, terms.vesting, terms.flags) = (1, 1 days, 0, RUN | RENEWABLE);
+        terms.supply = 1;
         _prepare(terms); // a day, vests at once
         (terms.token, terms.price, terms.period, terms.vesting, terms.calls) = (tokens[1], 101, 3 days, 3 days, 7);
         _prepare(terms);
-        (terms.operatorId, terms.serviceBps, terms.calls, terms.price) = (0, 0, 0, 0);
-        _prepare(terms); // free
+        (terms.calls, terms.price) = (2 ** 31 - 1, 0);
+        _prepare(terms); // free, and no calls can be added
     }
 
     function _prepare(PlanTerms memory terms) private {

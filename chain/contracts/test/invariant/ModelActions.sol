@@ -58,7 +58,7 @@ abstract contract ModelActions is HandlerBase {
         uint256 modelId = _anyModel();
         PlanTerms memory terms = _anyTerms(modelId);
         bool sound = allowed[terms.token] && (terms.operatorId == 0 || !_operators[terms.operatorId - 1].disabled);
-        if (_chance(25)) sound = _spoil(terms) && sound;
+        if (_chance(40)) sound = _spoil(terms) && sound;
         _addPlan(_mostly(_models[modelId].owner), terms, sound);
     }
 
@@ -179,7 +179,7 @@ abstract contract ModelActions is HandlerBase {
 
     /// Makes terms that are refused, or says that they still are sound.
     function _spoil(PlanTerms memory terms) private returns (bool sound) {
-        uint256 roll = _roll(12);
+        uint256 roll = _roll(13);
         if (roll == 0) terms.flags = uint8(terms.flags & (TRANSFERABLE | RENEWABLE));
         if (roll == 1) terms.flags |= uint8(16 * 2 ** _roll(4));
         if (roll == 2) terms.supply = 0;
@@ -191,7 +191,8 @@ abstract contract ModelActions is HandlerBase {
         if (roll == 8) terms.serviceBps = 5001;
         if (roll == 9) terms.entryBps = 2001;
         if (roll == 10) terms.operatorId = uint32(_operators.length + 1);
-        if (roll == 11) (terms.operatorId, terms.calls, terms.serviceBps) = (0, uint32(_roll(2)), 1);
+        if (roll == 11) (terms.operatorId, terms.calls, terms.serviceBps) = (0, 1, 0);
+        if (roll == 12) (terms.operatorId, terms.calls, terms.serviceBps) = (0, 0, 1);
         return roll == 4 && terms.vesting == 0; // a period of one second, vesting at once
     }
 }

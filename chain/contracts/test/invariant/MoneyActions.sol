@@ -44,7 +44,8 @@ abstract contract MoneyActions is HandlerBase {
     function collect(uint256 seed) external step(seed) {
         uint256[] memory ids = new uint256[](1 + _roll(6));
         for (uint256 i = 0; i < ids.length; ++i) {
-            ids[i] = _chance(90) ? _anyLicence() : _roll(FOREVER);
+            ids[i] = _chance(75) ? _anyLicence() : _roll(FOREVER);
+            if (licenceIds.length != 0 && _chance(25)) ids[i] = licenceIds[_roll(licenceIds.length)]; // settled, often
         }
         bool done = _try(_anyone(), abi.encodeCall(market.collect, (ids)));
         _expect("collect", done, true);

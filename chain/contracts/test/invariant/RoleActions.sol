@@ -38,7 +38,7 @@ abstract contract RoleActions is HandlerBase {
         address who = _chance(50) ? admin : _mostly(guardian);
         if (who == address(0)) return;
         bool suspended = suspendedSince(modelId) != 0;
-        if (suspended && _chance(40)) return; // some must last for long
+        if (suspended && _chance(15)) return; // some must last for long
         bool may = suspended
             && (who == admin || (who == guardian && !_suspensions[modelId][_suspensions[modelId].length - 1].confirmed));
         bool done = _try(who, abi.encodeCall(market.resume, (modelId)));
@@ -207,7 +207,7 @@ abstract contract RoleActions is HandlerBase {
 
     /// Mostly a model that is suspended.
     function _anySuspended() private returns (uint256 modelId) {
-        for (uint256 i = 0; i < 6; ++i) {
+        for (uint256 i = 0; i < 12; ++i) {
             modelId = _anyModel();
             if (suspendedSince(modelId) != 0) return modelId;
         }
