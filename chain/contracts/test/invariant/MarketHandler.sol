@@ -107,7 +107,7 @@ contract MarketHandler is ModelActions, BuyActions, HolderActions, MoneyActions,
         (terms.token, terms.price, terms.flags) = (tokens[2], 77, RUN | DOWNLOAD | TRANSFERABLE);
         _prepare(terms);
         (terms.modelId, terms.period, terms.vesting, terms.flags) = (1, 1 days, 0, RUN | RENEWABLE);
-        terms.supply = 1;
+        (terms.supply, terms.operatorId) = (1, 2);
         _prepare(terms); // a day, vests at once
         (terms.token, terms.price, terms.period, terms.vesting, terms.calls) = (tokens[1], 101, 3 days, 3 days, 7);
         _prepare(terms);
