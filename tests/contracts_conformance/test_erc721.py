@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chain.transactions import receipt_wait
 from tests.fixtures.contracts import RUN, TRANSFERABLE, Market
 from tools import contracts
 
@@ -66,7 +67,7 @@ def giver_code() -> str:
 @pytest.fixture
 def giver(market: Market, giver_code: str) -> str:
     tx_hash = market.anvil.rpc("eth_sendTransaction", {"from": market.outsider, "data": giver_code})
-    return str(market.anvil.rpc("eth_getTransactionReceipt", tx_hash)["contractAddress"])
+    return str(receipt_wait(tx_hash, gateway=market.gateway).contract_address)
 
 
 def validate(market: Market, contract: str, *, token_id: int, giver: str) -> dict[str, dict[str, bool]]:
