@@ -4,7 +4,8 @@ Each `chain/contracts/mutants/*.patch` plants one fault. A mutant that no test n
 tests and the invariants are asked separately, because an invariant can hold for the wrong reason: what the invariants
 notice alone shows that ours can fail.
 
-1. Copy the project and compile it once, in such a way that tests deploy contracts from their artefacts.
+1. Copy the project and compile it once, in such a way that tests deploy contracts from their artefacts
+   (tools/contract_tests.py).
 2. The tests pass there; or nothing could be said.
 3. For each patch: compile the contracts that contain the patched file, and nothing else; put their code into the
    artefacts; run the unit tests and then the invariants, each until the first failure; put the old code back.
@@ -26,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tools import contract_tests
+
 MIN_KILLED_BY_INVARIANTS = 10
 CONTRACTS = Path("chain") / "contracts"
 PATCHED_FILE = re.compile(r"^\+\+\+ b/(\S+)", re.MULTILINE)
@@ -33,10 +36,7 @@ PATCHED_FILE = re.compile(r"^\+\+\+ b/(\S+)", re.MULTILINE)
 # A failure is enough here: shrinking it to the shortest sequence is for a person who debugs. Fewer fuzzed inputs and
 # sequences than in the test run are enough for faults that somebody planted.
 FORGE_SETTINGS = {
-    "FOUNDRY_VIA_IR": "false",
-    "FOUNDRY_DYNAMIC_TEST_LINKING": "true",
-    "FOUNDRY_LINT_LINT_ON_BUILD": "false",
-    "FOUNDRY_DENY": "never",
+    "FOUNDRY_PROFILE": contract_tests.PROFILE,
     "FOUNDRY_FUZZ_RUNS": "64",
     "FOUNDRY_INVARIANT_RUNS": "24",
     "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
@@ -184,10 +184,8 @@ def mutant_try(project: Project, copy: Path, patch: Path, codes: dict[str, str])
     changed = artefacts(copy, mutants)
     kept = {path: path.read_text(encoding="utf-8") for paths in changed.values() for path in paths}
     try:
-        for path, text in kept.items():
-            artefact = json.loads(text)
-            artefact["bytecode"]["object"] = "0x" + mutants[path.stem]
-            path.write_text(json.dumps(artefact), encoding="utf-8")
+        for path in kept:
+            contract_tests.code_put(path, "0x" + mutants[path.stem])
         outcome = Outcome(patch.stem, *tests_run(copy, project.forge, list(changed)))
     finally:
         for path, text in kept.items():
@@ -200,7 +198,7 @@ def mutant_try(project: Project, copy: Path, patch: Path, codes: dict[str, str])
 def artefacts(copy: Path, names: Iterable[str]) -> dict[str, list[Path]]:
     """Return {group: artefacts of the contracts `names` there}, for the groups that have any of them."""
     paths = {
-        group: [copy / group / CONTRACTS / "out" / f"{name}.sol" / f"{name}.json" for name in names] for group in GROUPS
+        group: [contract_tests.artefact_path(copy / group / CONTRACTS, name) for name in names] for group in GROUPS
     }
     present = {group: [path for path in candidates if path.is_file()] for group, candidates in paths.items()}
     return {group: found for group, found in present.items() if found}

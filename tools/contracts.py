@@ -4,7 +4,8 @@
 build    compile and write chain/contracts/abi/*.json, and the compiler's input for explorers beside them; names of
          contracts restrict it to these
 check    compile and fail when what was committed differs, or when `forge fmt` would change a source
-test     run the forge tests and compare the gas snapshot; with further arguments, `forge test` with these alone
+test     run the forge tests on the committed code and compare the gas snapshot; further arguments go to `forge test`,
+         which then does without the snapshot
 gas      compare the gas snapshot, and docs/gas.md with receipts on a development chain; `--write` renews both
 mutants  break the contracts one patch at a time and show which tests notice
 """
@@ -24,7 +25,7 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from tools import contract_gas, contract_mutants  # noqa: E402  (the script may be started from any directory)
+from tools import contract_gas, contract_mutants, contract_tests  # noqa: E402  (the script may be started from any directory)
 
 ROOT = REPOSITORY / "chain" / "contracts"
 # Where generated files lie, below it as `artefacts_compile` names them.
@@ -128,10 +129,11 @@ def node_require() -> None:
         raise ToolError("The contract tool chain is not installed. Run `npm ci` (Node 20 or newer).")
 
 
-def forge_run(arguments: list[str]) -> int:
+def forge_run(arguments: list[str], *, profile: str = "default") -> int:
     """Run forge on the project and return its exit status."""
     node_require()
-    return subprocess.run([str(FORGE), *arguments], cwd=ROOT, check=False).returncode
+    environment = {**os.environ, "FOUNDRY_PROFILE": profile}
+    return subprocess.run([str(FORGE), *arguments], cwd=ROOT, env=environment, check=False).returncode
 
 
 def command_build(names: Sequence[str]) -> int:
@@ -165,11 +167,35 @@ def command_check() -> int:
     return forge_run(["fmt", "--check", "src", "test"])
 
 
-def snapshot_run(*, write: bool) -> int:
+def command_test(arguments: list[str]) -> int:
+    """Run the tests, or `forge test` with these arguments. Raises ToolError where the committed code is not tested."""
+    tests_prepare()
+    return forge_run(["test", *arguments], profile=contract_tests.PROFILE) or (0 if arguments else snapshot_run())
+
+
+def tests_prepare() -> None:
+    """Compile the tests and put the committed code into the artefacts that they deploy.
+
+    Raises ToolError where the sources are not those of the committed code, or the tests do not compile.
+    """
+    committed = OUTPUT / COMPILER_INPUT
+    if not committed.is_file() or json.loads(committed.read_text(encoding="utf-8")) != compiler_input():
+        raise ToolError(
+            "The sources or the compiler's settings changed since the artefacts were built, and the tests run on the "
+            "artefacts. Run `tools/contracts.py build`."
+        )
+    if forge_run(["build"], profile=contract_tests.PROFILE):
+        raise ToolError("The tests do not compile.")
+    for name in CONTRACTS:
+        code = json.loads((ARTEFACTS / f"{name}.json").read_text(encoding="utf-8"))["bytecode"]
+        contract_tests.code_put(contract_tests.artefact_path(ROOT, name), code)
+
+
+def snapshot_run(*, write: bool = False) -> int:
     """Compare what each call of GasTest costs with chain/contracts/snapshots/GasTest.json, or write that file."""
     mode = ["--gas-snapshot-emit", "true"] if write else ["--gas-snapshot-check", "true"]
-    # By path: forge compiles no other test then.
-    return forge_run(["test", "--match-path", "test/unit/Gas.t.sol", "--isolate", *mode])
+    selection = ["test", "--match-path", "test/unit/Gas.t.sol", "--isolate", *mode]
+    return forge_run(selection, profile=contract_tests.PROFILE)
 
 
 def command_gas(*, write: bool) -> int:
@@ -185,6 +211,7 @@ def command_gas(*, write: bool) -> int:
         raise ToolError(
             "Stale: docs/gas.md does not say what the contracts cost. Run `tools/contracts.py gas --write`."
         )
+    tests_prepare()
     return snapshot_run(write=write)
 
 
@@ -216,7 +243,7 @@ def main() -> int:
         if known.command == "check":
             return command_check()
         if known.command == "test":
-            return forge_run(["test", *rest]) or (0 if rest else snapshot_run(write=False))
+            return command_test(rest)
         if known.command == "gas":
             return command_gas(write=known.write)
         node_require()

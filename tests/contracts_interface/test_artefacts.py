@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tools import contracts
+from tools import contract_tests, contracts
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +123,20 @@ def test_compile_with_a_missing_library_says_what_to_run(tmp_path: Path, monkeyp
     monkeypatch.setattr(contracts, "ROOT", tmp_path)
     with pytest.raises(contracts.ToolError, match="npm ci"):
         contracts.artefacts_compile()
+
+
+def test_tests_of_sources_that_were_not_built_are_refused(generated: Path) -> None:
+    committed = generated / contracts.COMPILER_INPUT
+    committed.write_text(committed.read_text(encoding="utf-8").replace("pragma", "// changed\\npragma", 1))
+    with pytest.raises(contracts.ToolError, match=r"contracts\.py build"):
+        contracts.tests_prepare()
+
+
+def test_code_put_changes_what_tests_deploy_and_nothing_else(tmp_path: Path) -> None:
+    artefact = tmp_path / "Some.json"
+    artefact.write_text(json.dumps({"abi": [1], "bytecode": {"object": "0x00", "sourceMap": ""}}))
+    contract_tests.code_put(artefact, "0xfe")
+    assert json.loads(artefact.read_text()) == {"abi": [1], "bytecode": {"object": "0xfe", "sourceMap": ""}}
 
 
 @pytest.mark.parametrize(
