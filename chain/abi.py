@@ -18,6 +18,7 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from chain.errors import EncodingError, UnknownContract
+from chain.event_codec import Codec, Word, WordError, codec_of, word_reader
 
 AbiItem: TypeAlias = dict[str, Any]
 
@@ -48,6 +49,10 @@ class EventType:
     plain: tuple[AbiItem, ...]
     # Argument names in the order of the declaration.
     order: tuple[str, ...]
+    # Reads the arguments that are not indexed; `None` where one has no fixed size.
+    codec: Codec | None
+    # Reads each indexed argument from its topic; `None` for a type whose topic is a hash.
+    topic_words: tuple[Word | None, ...]
 
 
 @dataclass(frozen=True)
@@ -121,16 +126,25 @@ def event_decode(contract: str, topics: tuple[str, ...], data: str) -> tuple[str
         raise LogUndecodableError("no event of the interface has this topic")
     if len(topics) != len(event.indexed) + 1:
         raise LogUndecodableError(f"{event.name} has {len(event.indexed)} indexed arguments, the log {len(topics) - 1}")
-    values: dict[str, Any] = {}
     try:
-        for item, topic in zip(event.indexed, topics[1:], strict=True):
-            # The topic of a dynamic type is its hash, which cannot be decoded.
-            values[item["name"]] = topic if _is_dynamic(item) else values_decode([item], bytes.fromhex(topic[2:]))[0]
-        plain = values_decode(event.plain, bytes.fromhex(data[2:]))
+        # The topic of a type without a fixed size is its hash, which cannot be decoded.
+        values = {
+            item["name"]: topic if read is None else read(topic[2:])
+            for item, read, topic in zip(event.indexed, event.topic_words, topics[1:], strict=True)
+        }
+        values |= _plain_values(event, data)
+    except WordError as error:
+        raise LogUndecodableError(f"{event.name}: {error}") from error
     except (DecodingError, ValueError, OverflowError) as error:
         raise LogUndecodableError(f"{event.name}: {type(error).__name__}") from error
-    values.update(zip((item["name"] for item in event.plain), plain, strict=True))
     return event.name, {name: values[name] for name in event.order}
+
+
+def _plain_values(event: EventType, data: str) -> dict[str, Any]:
+    if event.codec is not None:
+        return event.codec.read(data[2:])
+    values = values_decode(event.plain, bytes.fromhex(data[2:]))
+    return dict(zip((item["name"] for item in event.plain), values, strict=True))
 
 
 def event_topic(contract: str, name: str) -> str:
@@ -217,11 +231,15 @@ def _event_type(item: AbiItem) -> EventType:
     inputs = [
         {**part, "name": name or f"arg{n}"} for n, (part, name) in enumerate(zip(item["inputs"], names, strict=True))
     ]
+    indexed = tuple(part for part in inputs if part["indexed"])
+    plain = tuple(part for part in inputs if not part["indexed"])
     return EventType(
         name=item["name"],
-        indexed=tuple(part for part in inputs if part["indexed"]),
-        plain=tuple(part for part in inputs if not part["indexed"]),
+        indexed=indexed,
+        plain=plain,
         order=tuple(part["name"] for part in inputs),
+        codec=codec_of(plain),
+        topic_words=tuple(None if _is_dynamic(part) else word_reader(part["type"]) for part in indexed),
     )
 
 

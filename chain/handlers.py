@@ -1,15 +1,20 @@
 """How the chain tells the apps above what happened: a table of handlers, filled in `AppConfig.ready()`.
 
-A handler runs inside the indexer's transaction, once per event in the order of the chain. It must be idempotent, do
-no I/O beyond the database and let its rows hang off the `ChainEvent` row: `CASCADE` for derived rows, `SET_NULL` for
-what a person made. A handler that raises stops the stream at that block, visibly, and nothing of the block is kept.
+A handler runs inside the indexer's transaction. It gets the events that it registered for, of one block or of many, in
+the order of the chain, and writes their rows in bulk (`chain.bulk`). It must be idempotent, do no I/O beyond the
+database and let its rows hang off the `ChainEvent` row: `CASCADE` for derived rows, `SET_NULL` for what a person made.
+A handler that raises stops the stream before that block, visibly, and nothing of the block is kept.
+
+A derived row is a function of the chain alone, so that `reindex` can build all of them anew beside the old ones. What
+also depends on rows that are not derived is repaired by functions registered with `on_rebuilt`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from chain.errors import HandlerFailed
 from chain.models import ChainEvent
 
 
@@ -26,18 +31,40 @@ class DecodedEvent:
     log_index: int
 
 
-Handler = Callable[[DecodedEvent, ChainEvent], None]
+@dataclass(frozen=True, slots=True)
+class IndexedEvent:
+    """An event and the row that it was stored in."""
 
-_handlers: dict[tuple[str, str], list[Handler]] = {}
+    event: DecodedEvent
+    row: ChainEvent
+
+    @property
+    def name(self) -> str:
+        return self.event.name
+
+    @property
+    def args(self) -> dict[str, Any]:
+        return self.event.args
+
+    @property
+    def row_id(self) -> int:
+        """The primary key of the row. Keys ascend in the order of the chain."""
+        return self.row.pk
 
 
-def register(contract: str, event: str) -> Callable[[Handler], Handler]:
-    """Register the decorated function for one event of one contract. Registering it again changes nothing."""
+Handler = Callable[[Sequence[IndexedEvent]], None]
+Repair = Callable[[], None]
+
+# In the order of registration, which is the order in which handlers run.
+_handlers: dict[Handler, set[tuple[str, str]]] = {}
+_repairs: list[Repair] = []
+
+
+def register(contract: str, *events: str) -> Callable[[Handler], Handler]:
+    """Register the decorated function for events of one contract. Registering it again changes nothing."""
 
     def decorate(handler: Handler) -> Handler:
-        registered = _handlers.setdefault((contract, event), [])
-        if handler not in registered:
-            registered.append(handler)
+        _handlers.setdefault(handler, set()).update((contract, event) for event in events)
         return handler
 
     return decorate
@@ -45,12 +72,38 @@ def register(contract: str, event: str) -> Callable[[Handler], Handler]:
 
 def unregister(handler: Handler) -> None:
     """Remove a handler wherever it is registered."""
-    for registered in _handlers.values():
-        if handler in registered:
-            registered.remove(handler)
+    _handlers.pop(handler, None)
 
 
-def dispatch(event: DecodedEvent, row: ChainEvent) -> None:
-    """Run the handlers of `event`, in the order of their registration."""
-    for handler in _handlers.get((event.contract, event.name), ()):
-        handler(event, row)
+def on_rebuilt(repair: Repair) -> Repair:
+    """Register what `reindex` has to call in the transaction that puts new rows in the place of the old ones."""
+    if repair not in _repairs:
+        _repairs.append(repair)
+    return repair
+
+
+def rebuilt() -> None:
+    """Run what was registered with `on_rebuilt`."""
+    for repair in _repairs:
+        repair()
+
+
+def dispatch(batch: Sequence[IndexedEvent]) -> None:
+    """Run the handlers of these events, each once with all of its events. Raises `HandlerFailed`."""
+    present = {(item.event.contract, item.event.name) for item in batch}
+    for handler, wanted in _handlers.items():
+        if not wanted.isdisjoint(present):
+            _run(handler, [item for item in batch if (item.event.contract, item.event.name) in wanted])
+
+
+def _run(handler: Handler, events: Sequence[IndexedEvent]) -> None:
+    try:
+        handler(events)
+    except Exception as error:
+        # Whatever it was, nothing of the batch is indexed, and the place is told.
+        first = events[0].event
+        where = f"{first.contract}.{first.name} in block {first.block_number}, log {first.log_index}"
+        others = f" and {len(events) - 1} more" if len(events) > 1 else ""
+        raise HandlerFailed(
+            f"A handler of {where}{others} failed: {type(error).__name__}.", event=first.name
+        ) from error

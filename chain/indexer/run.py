@@ -13,7 +13,7 @@ from weighhouse.core.faults import fault_point
 
 from chain.abi import INDEXED_CONTRACTS
 from chain.address_book import AddressBook
-from chain.errors import FinalityViolated, LeaseLost
+from chain.errors import FinalityViolated, HandlerFailed, LeaseLost
 from chain.gateway.errors import NodeUnavailable, RangeTooLarge
 from chain.gateway.protocol import ChainGateway, Header, Heads, RawLog
 from chain.indexer import store
@@ -178,13 +178,21 @@ class Indexer:
                     raise NodeUnavailable(
                         f"The node refuses the logs of block {first} alone: {error.message}"
                     ) from error
+        fault_point("indexer.logs_fetched")
         headers = self._headers_of(logs, last)
         if stream.last_hash and first == last and headers[last].parent_hash != stream.last_hash:
             raise NodeUnavailable(
                 f"Block {last} does not follow the block before it; the node may be changing branches."
             )
         scanned = logs_scan(logs, headers=headers, contracts=self._contracts)
-        store.blocks_append(stream=stream, last=headers[last], logs=scanned, heads=heads)
+        try:
+            store.blocks_append(stream=stream, last=headers[last], logs=scanned, heads=heads)
+        except HandlerFailed:
+            if first == last:
+                raise
+            # Shorter ranges come to stand right before the block with the event that cannot be handled.
+            self._size.blocks = (last - first + 1) // 2
+            return Step()
         self._size.grow(len(logs))
         fault_point("indexer.between_blocks")
         return Step(first=first, last=last, events=len(logs))

@@ -15,8 +15,10 @@ from weighhouse.core.faults import fault_point
 
 from chain import handlers
 from chain.abi import checksum
-from chain.errors import HandlerFailed, LeaseLost
+from chain.bulk import ROWS_PER_STATEMENT
+from chain.errors import LeaseLost
 from chain.gateway.protocol import Header, Heads
+from chain.handlers import IndexedEvent
 from chain.indexer.scan import ScannedLog, args_json
 from chain.models import BlockHeader, ChainEvent, ParkedLog, Stream
 
@@ -28,16 +30,10 @@ def blocks_append(*, stream: Stream, last: Header, logs: Sequence[ScannedLog], h
     """
     with transaction.atomic():
         _cursor_move(stream, next_block=last.number + 1, last=last, heads=heads)
-        for log in logs:
-            _log_store(stream.chain_id, log)
-        BlockHeader.objects.update_or_create(
-            chain_id=stream.chain_id,
-            number=last.number,
-            defaults={"hash": last.hash, "parent_hash": last.parent_hash, "timestamp": last.timestamp},
-        )
-        # The newest final header stays: it is where a search for a fork ends.
-        kept = min(heads.finalized_number, last.number)
-        BlockHeader.objects.filter(chain_id=stream.chain_id, number__lt=kept).delete()
+        fault_point("indexer.cursor_moved")
+        _logs_store(stream.chain_id, logs)
+        fault_point("indexer.logs_stored")
+        _header_store(stream.chain_id, last, heads)
         fault_point("indexer.in_block")
     _stream_refresh(stream)
 
@@ -46,7 +42,9 @@ def blocks_remove(*, stream: Stream, ancestor: Header, heads: Heads) -> int:
     """Delete everything above block `ancestor` and move the cursor behind it. Returns how many events went."""
     with transaction.atomic():
         _cursor_move(stream, next_block=ancestor.number + 1, last=ancestor, heads=heads)
+        fault_point("indexer.cursor_moved_back")
         removed = _rows_delete(stream.chain_id, above=ancestor.number)
+        fault_point("indexer.rows_deleted")
     _stream_refresh(stream)
     return removed
 
@@ -138,8 +136,40 @@ def _rows_delete(chain_id: int, *, above: int) -> int:
     return count
 
 
-def _log_store(chain_id: int, log: ScannedLog) -> None:
-    place: dict[str, Any] = {
+def _header_store(chain_id: int, last: Header, heads: Heads) -> None:
+    BlockHeader.objects.update_or_create(
+        chain_id=chain_id,
+        number=last.number,
+        defaults={"hash": last.hash, "parent_hash": last.parent_hash, "timestamp": last.timestamp},
+    )
+    # The newest final header stays: it is where a search for a fork ends.
+    kept = min(heads.finalized_number, last.number)
+    BlockHeader.objects.filter(chain_id=chain_id, number__lt=kept).delete()
+
+
+def _logs_store(chain_id: int, logs: Sequence[ScannedLog]) -> None:
+    """Insert events and parked logs, and run the handlers of the events."""
+    if not logs:
+        return
+    places = [(log, _place(chain_id, log)) for log in logs]
+    parked = [
+        ParkedLog(**place, topics=list(log.raw.topics), data=log.raw.data, reason=log.reason)
+        for log, place in places
+        if log.event is None
+    ]
+    ParkedLog.objects.bulk_create(parked, batch_size=ROWS_PER_STATEMENT)
+    batch = [
+        IndexedEvent(log.event, ChainEvent(**place, name=log.event.name, args=args_json(log.event.args)))
+        for log, place in places
+        if log.event is not None
+    ]
+    ChainEvent.objects.bulk_create([item.row for item in batch], batch_size=ROWS_PER_STATEMENT)
+    fault_point("indexer.events_inserted")
+    handlers.dispatch(batch)
+
+
+def _place(chain_id: int, log: ScannedLog) -> dict[str, Any]:
+    return {
         "chain_id": chain_id,
         "block_number": log.raw.block_number,
         "block_hash": log.raw.block_hash,
@@ -150,13 +180,3 @@ def _log_store(chain_id: int, log: ScannedLog) -> None:
         "address": checksum(log.raw.address),
         "contract": log.contract,
     }
-    if log.event is None:
-        ParkedLog.objects.create(**place, topics=list(log.raw.topics), data=log.raw.data, reason=log.reason)
-        return
-    row = ChainEvent.objects.create(**place, name=log.event.name, args=args_json(log.event.args))
-    try:
-        handlers.dispatch(log.event, row)
-    except Exception as error:
-        # Whatever it was, the block is not indexed, and the place is told.
-        where = f"{log.contract}.{log.event.name} in block {log.raw.block_number}, log {log.raw.log_index}"
-        raise HandlerFailed(f"A handler of {where} failed: {type(error).__name__}.", event=log.event.name) from error

@@ -3,12 +3,22 @@
 Most events are copied field by field; `_COPIED` says which argument goes into which field. The others have a function.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
-from chain.handlers import DecodedEvent, register
-from chain.models import ChainEvent
+from django.db.models import Max
+
+from chain.bulk import ROWS_PER_STATEMENT, rows_insert
+from chain.handlers import IndexedEvent, register
 from marketplace.licences import models
-from marketplace.licences.models import FromEvent, Holding, Licence, LicenceRenewal, LicenceSettlement, Plan
+from marketplace.licences.models import (
+    FromEvent,
+    Holding,
+    Licence,
+    LicenceCancellation,
+    LicenceRenewal,
+    LicenceSettlement,
+    Plan,
+)
 
 MARKET = "LicenceMarket"
 
@@ -67,24 +77,123 @@ _COPIED: dict[str, tuple[type[FromEvent], dict[str, str]]] = {
 }
 
 
-def event_copied(event: DecodedEvent, row: ChainEvent) -> None:
-    model, fields = _COPIED[event.name]
-    _row(model, row, **{field: event.args[argument] for field, argument in fields.items()})
+def _copy(item: IndexedEvent) -> FromEvent:
+    model, fields = _COPIED[item.name]
+    return model(event_id=item.row_id, **{field: item.args[argument] for field, argument in fields.items()})
 
 
-for _event in _COPIED:
-    register(MARKET, _event)(event_copied)
+@register(MARKET, *_COPIED)
+def events_copied(events: Sequence[IndexedEvent]) -> None:
+    rows_insert(map(_copy, events))
 
 
 @register(MARKET, "PlanAdded")
-def plan_added(event: DecodedEvent, row: ChainEvent) -> None:
-    terms = event.args["terms"]
-    _row(
-        Plan,
-        row,
-        plan_id=event.args["planId"],
-        model_id=event.args["modelId"],
-        plan_hash=event.args["planHash"],
+def plans_added(events: Sequence[IndexedEvent]) -> None:
+    rows_insert(map(_plan, events))
+
+
+@register(MARKET, "LicenceBought")
+def licences_bought(events: Sequence[IndexedEvent]) -> None:
+    rows_insert(map(_licence, events))
+
+
+@register(MARKET, "LicenceRenewed")
+def licences_renewed(events: Sequence[IndexedEvent]) -> None:
+    copied = ("payer", "price", "entry", "amount", "calls")
+    rows_insert(
+        LicenceRenewal(
+            event_id=item.row_id,
+            licence_id=item.args["licenceId"],
+            expires_at=item.args["expiry"],
+            **{name: item.args[name] for name in copied},
+        )
+        for item in events
+    )
+
+
+@register(MARKET, "LicenceCancelled")
+def licences_cancelled(events: Sequence[IndexedEvent]) -> None:
+    rows_insert(
+        LicenceCancellation(
+            event_id=item.row_id,
+            licence_id=item.args["licenceId"],
+            plan_id=item.args["licenceId"] >> 32,
+            holder=item.args["holder"],
+            settle_at=item.args["settleAt"],
+        )
+        for item in events
+    )
+
+
+@register(MARKET, "LicenceSettled")
+def licences_settled(events: Sequence[IndexedEvent]) -> None:
+    rows_insert(
+        LicenceSettlement(
+            event_id=item.row_id,
+            licence_id=item.args["licenceId"],
+            plan_id=item.args["licenceId"] >> 32,
+            holder=item.args["holder"],
+            to_address=item.args["to"],
+            refund=item.args["refund"],
+        )
+        for item in events
+    )
+
+
+@register(MARKET, "LicenceBought", "LicenceRenewed", "IncomeVested", "LicenceSettled")
+def holdings_changed(events: Sequence[IndexedEvent]) -> None:
+    """What each licence holds, from what it held before.
+
+    A licence that vests was bought: its holding is there, or the index lacks an event and must not go on.
+    """
+    vesting = {item.args["licenceId"] for item in events if item.name == "IncomeVested"}
+    newest = _holdings_before(vesting, row_id=events[0].row_id)
+    rows = []
+    for item in events:
+        holding = _holding(item, newest.get(item.args["licenceId"]))
+        newest[holding.licence_id] = holding
+        rows.append(holding)
+    rows_insert(rows)
+
+
+def _holding(item: IndexedEvent, before: Holding | None) -> Holding:
+    args, taken, vested = item.args, 0, 0
+    if item.name == "IncomeVested":
+        if before is None:
+            raise LookupError(f"Licence {args['licenceId']} vests, and no event says what it holds.")
+        amount, taken, vested = before.amount, before.taken + args["amount"], args["amount"]
+    elif item.name == "LicenceBought":
+        amount = args["price"] - args["entry"]
+    else:
+        amount = args["amount"] if item.name == "LicenceRenewed" else 0
+    return Holding(
+        event_id=item.row_id,
+        licence_id=args["licenceId"],
+        plan_id=args["licenceId"] >> 32,
+        amount=amount,
+        taken=taken,
+        vested=vested,
+    )
+
+
+def _holdings_before(licence_ids: set[int], *, row_id: int) -> dict[int, Holding]:
+    """The newest holding of each licence before the event `row_id`."""
+    found: dict[int, Holding] = {}
+    ids = sorted(licence_ids)
+    for start in range(0, len(ids), ROWS_PER_STATEMENT):
+        of_these = Holding.objects.filter(licence_id__in=ids[start : start + ROWS_PER_STATEMENT], event__lt=row_id)
+        newest = of_these.values("licence_id").annotate(newest=Max("event")).values("newest")
+        found |= {holding.licence_id: holding for holding in Holding.objects.filter(event__in=newest)}
+    return found
+
+
+def _plan(item: IndexedEvent) -> Plan:
+    args, terms = item.args, item.args["terms"]
+    return Plan(
+        event_id=item.row_id,
+        plan_id=args["planId"],
+        model_id=args["modelId"],
+        plan_hash=args["planHash"],
         fee_bps=terms["feeBps"],
         operator_id=terms["operatorId"],
         service_bps=terms["serviceBps"],
@@ -93,75 +202,13 @@ def plan_added(event: DecodedEvent, row: ChainEvent) -> None:
     )
 
 
-@register(MARKET, "LicenceBought")
-def licence_bought(event: DecodedEvent, row: ChainEvent) -> None:
-    args = event.args
-    _row(
-        Licence,
-        row,
+def _licence(item: IndexedEvent) -> Licence:
+    args = item.args
+    return Licence(
+        event_id=item.row_id,
         licence_id=args["licenceId"],
         plan_id=args["planId"],
         model_id=args["planId"] >> 32,
         expires_at=args["expiry"],
         **{name: args[name] for name in ("holder", "payer", "price", "entry", "calls")},
     )
-    _hold(row, args["licenceId"], amount=args["price"] - args["entry"])
-
-
-@register(MARKET, "LicenceRenewed")
-def licence_renewed(event: DecodedEvent, row: ChainEvent) -> None:
-    args = event.args
-    _row(
-        LicenceRenewal,
-        row,
-        licence_id=args["licenceId"],
-        expires_at=args["expiry"],
-        **{name: args[name] for name in ("payer", "price", "entry", "amount", "calls")},
-    )
-    _hold(row, args["licenceId"], amount=args["amount"])
-
-
-@register(MARKET, "IncomeVested")
-def income_vested(event: DecodedEvent, row: ChainEvent) -> None:
-    """A licence that vests was bought: its holding is there, or the index lacks an event and must not go on."""
-    licence_id, fresh = event.args["licenceId"], event.args["amount"]
-    before = Holding.objects.filter(licence_id=licence_id, event__lt=row.pk).order_by("-event").first()
-    if before is None:
-        raise LookupError(f"Licence {licence_id} vests, and no event says what it holds.")
-    _hold(row, licence_id, amount=before.amount, taken=before.taken + fresh, vested=fresh)
-
-
-@register(MARKET, "LicenceCancelled")
-def licence_cancelled(event: DecodedEvent, row: ChainEvent) -> None:
-    args = event.args
-    _row(
-        models.LicenceCancellation,
-        row,
-        licence_id=args["licenceId"],
-        plan_id=args["licenceId"] >> 32,
-        holder=args["holder"],
-        settle_at=args["settleAt"],
-    )
-
-
-@register(MARKET, "LicenceSettled")
-def licence_settled(event: DecodedEvent, row: ChainEvent) -> None:
-    args = event.args
-    _row(
-        LicenceSettlement,
-        row,
-        licence_id=args["licenceId"],
-        plan_id=args["licenceId"] >> 32,
-        holder=args["holder"],
-        to_address=args["to"],
-        refund=args["refund"],
-    )
-    _hold(row, args["licenceId"], amount=0)
-
-
-def _row(model: type[FromEvent], row: ChainEvent, **fields: Any) -> None:
-    model._default_manager.get_or_create(event=row, defaults=fields)
-
-
-def _hold(row: ChainEvent, licence_id: int, *, amount: int, taken: int = 0, vested: int = 0) -> None:
-    _row(Holding, row, licence_id=licence_id, plan_id=licence_id >> 32, amount=amount, taken=taken, vested=vested)

@@ -1,13 +1,15 @@
 """An indexed log fulfils the orders that named its transaction."""
 
-from chain.handlers import DecodedEvent, register
-from chain.models import ChainEvent
+from collections.abc import Sequence
+
+from chain.handlers import IndexedEvent, on_rebuilt, register
 from marketplace.orders import services
 
 
-def order_event_seen(event: DecodedEvent, row: ChainEvent) -> None:
-    services.orders_match_event(event=row)
+def order_events_seen(events: Sequence[IndexedEvent]) -> None:
+    services.orders_match_events(events=[item.row for item in events])
 
 
 for _contract, _event in services.EVENT_OF_KIND.values():
-    register(_contract, _event)(order_event_seen)
+    register(_contract, _event)(order_events_seen)
+on_rebuilt(services.orders_match_all)

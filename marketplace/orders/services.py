@@ -5,6 +5,8 @@ Time alone never makes it fail.
 """
 
 import logging
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
@@ -59,6 +61,7 @@ FOLLOW_INTERVAL = timedelta(seconds=5)
 FOLLOW_SLOWLY_INTERVAL = timedelta(minutes=10)
 FOLLOW_FOR = timedelta(days=7)
 FOLLOW_BATCH = 50
+MATCH_BATCH = 500
 # Orders of one account that are followed at once, so that its made-up hashes do not hold up other accounts.
 OPEN_MAX = 20
 
@@ -123,10 +126,23 @@ def order_match(*, order: Order, event: ChainEvent) -> bool:
     return True
 
 
-def orders_match_event(*, event: ChainEvent) -> int:
-    """Tie every order of the event's transaction to it that it fulfils. Returns how many."""
-    open_orders = Order.objects.filter(tx_hash=event.tx_hash, event=None).select_related("account")
-    return sum(order_match(order=order, event=event) for order in open_orders)
+def orders_match_events(*, events: Sequence[ChainEvent]) -> int:
+    """Tie every order of the events' transactions to the one that fulfils it. Returns how many."""
+    by_hash: dict[str, list[ChainEvent]] = defaultdict(list)
+    for event in events:
+        by_hash[event.tx_hash].append(event)
+    matched, hashes = 0, list(by_hash)
+    for start in range(0, len(hashes), MATCH_BATCH):
+        open_orders = Order.objects.filter(tx_hash__in=hashes[start : start + MATCH_BATCH], event=None)
+        for order in open_orders.select_related("account"):
+            matched += any(order_match(order=order, event=event) for event in by_hash[order.tx_hash])
+    return matched
+
+
+def orders_match_all() -> int:
+    """Tie orders without a log to the indexed ones, after the index was built anew. Returns how many."""
+    hashes = Order.objects.filter(event=None).values("tx_hash")
+    return orders_match_events(events=list(ChainEvent.objects.filter(tx_hash__in=hashes)))
 
 
 def orders_follow() -> int:

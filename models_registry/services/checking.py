@@ -88,6 +88,12 @@ def release_link(release: Release) -> None:
         announced.filter(names_publisher).update(is_listable=True)
 
 
+def release_lists(release: Release, publisher: str) -> bool:
+    """Whether an announcement by `publisher` may be listed: the release is ready and names that publisher."""
+    is_named = bool(release.publisher) and release.publisher.lower() == publisher.lower()
+    return release.state == ReleaseState.READY and is_named
+
+
 def _claim(release_id: int) -> Release | None:
     now = timezone.now()
     due = Release.objects.filter(pk=release_id, state=ReleaseState.CHECKING)

@@ -9,3 +9,4 @@ from chain import handlers
 def no_handlers(monkeypatch):
     """An empty table; what a test registers goes into it and is gone afterwards."""
     monkeypatch.setattr(handlers, "_handlers", {})
+    monkeypatch.setattr(handlers, "_repairs", [])

@@ -124,11 +124,10 @@ def test_indexer_refused_a_single_block_says_that_the_node_is_at_fault(market, m
 
 def test_handler_gets_the_event_and_its_row_in_chain_order(market):
     seen = []
-    handlers.register("LicenceMarket", "PlanAdded")(lambda event, row: seen.append((event, row)))
-    handlers.register("LicenceMarket", "LicenceBought")(lambda event, row: seen.append((event, row)))
+    handlers.register("LicenceMarket", "PlanAdded", "LicenceBought")(seen.extend)
     _, plan_id, licence_id = market.sold_licence()
     market.index()
-    (plan, plan_row), (sale, sale_row) = seen
+    (plan, plan_row), (sale, sale_row) = [(item.event, item.row) for item in seen]
     assert plan.args["terms"]["modelId"] == plan.args["modelId"]
     assert (sale.args["licenceId"], sale.args["price"]) == (licence_id, 1000)
     assert sale.args["planId"] == plan_id
@@ -140,8 +139,8 @@ def test_handler_gets_the_event_and_its_row_in_chain_order(market):
 def test_handler_registered_twice_runs_once(market):
     seen = []
 
-    def handler(event, row):
-        seen.append(event)
+    def handler(events):
+        seen.extend(events)
 
     handlers.register("LicenceMarket", "LicenceBought")(handler)
     handlers.register("LicenceMarket", "LicenceBought")(handler)
@@ -151,7 +150,7 @@ def test_handler_registered_twice_runs_once(market):
 
 
 def test_handler_that_fails_stops_the_stream_before_its_block_and_keeps_nothing_of_it(market):
-    def broken(event, row):
+    def broken(events):
         raise ZeroDivisionError
 
     handlers.register("LicenceMarket", "LicenceBought")(broken)
@@ -164,6 +163,33 @@ def test_handler_that_fails_stops_the_stream_before_its_block_and_keeps_nothing_
     handlers.unregister(broken)
     market.index()
     assert len(bought()) == 1
+
+
+def test_handler_that_fails_in_a_range_of_final_blocks_keeps_what_came_before(market):
+    def broken(events):
+        raise ZeroDivisionError
+
+    handlers.register("LicenceMarket", "LicenceBought")(broken)
+    market.sold_licence()
+    sale_block = int(market.anvil.rpc("eth_blockNumber"), 16)
+    market.mine(200)
+    with pytest.raises(HandlerFailed, match=rf"LicenceMarket\.LicenceBought in block {sale_block}"):
+        market.index()
+    assert Stream.objects.get().next_block == sale_block
+    assert ChainEvent.objects.filter(name="PlanAdded").count() == 1
+    handlers.unregister(broken)
+    market.index()
+    assert len(bought()) == 1
+
+
+def test_handler_gets_the_events_of_many_blocks_at_once(market):
+    batches = []
+    handlers.register("LicenceMarket", "LicenceBought")(lambda events: batches.append(len(events)))
+    _, plan_id, _ = market.sold_licence()
+    market.buy(plan_id)
+    market.mine(200)
+    market.index()
+    assert batches == [2]
 
 
 def test_log_that_cannot_be_decoded_is_parked_and_shown_and_the_stream_goes_on(market, monkeypatch):

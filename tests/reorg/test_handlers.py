@@ -6,7 +6,7 @@ from django.db import models
 
 from chain import handlers
 from chain.abi import INDEXED_CONTRACTS, artefact, event_decode
-from chain.handlers import DecodedEvent
+from chain.handlers import DecodedEvent, IndexedEvent
 from chain.models import ChainEvent
 from tests.fixtures.contracts import RENEWABLE, RUN, TRANSFERABLE
 
@@ -85,8 +85,10 @@ def test_handlers_given_every_event_again_change_nothing(market):
     market.index()
     before = table_rows()
     assert sum(map(len, before.values())) >= 20
+    handlers.dispatch([IndexedEvent(_decoded_again(market, row), row) for row in ChainEvent.objects.order_by("id")])
+    assert table_rows() == before
     for row in ChainEvent.objects.order_by("id"):
-        handlers.dispatch(_decoded_again(market, row), row)
+        handlers.dispatch([IndexedEvent(_decoded_again(market, row), row)])
     assert table_rows() == before
 
 
