@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 
-SIZE_START = 2_000
+SIZE_START = 100
 SIZE_MAX = 50_000
-# Logs in one answer above which the next range is not made longer.
-LOGS_COMFORTABLE = 2_000
+# Logs in one answer that are worth their transaction and small in memory: what the length is led to.
+LOGS_WANTED = 2_000
 
 
 @dataclass(slots=True)
 class RangeSize:
-    """The length of the next range of final blocks: halved on refusal, doubled slowly after answers that were small."""
+    """The length of the next range of final blocks, led to where an answer has `LOGS_WANTED` logs.
+
+    At most doubled after an answer, halved on a refusal, and never again as long as what was refused.
+    """
 
     blocks: int = SIZE_START
     # The shortest length that was refused; growing stops below it.
@@ -25,6 +28,8 @@ class RangeSize:
         self.blocks = max(asked // 2, 1)
         return asked > 1
 
-    def grow(self, logs: int) -> None:
-        if logs <= LOGS_COMFORTABLE:
-            self.blocks = max(min(self.blocks * 2, self.refused - 1, SIZE_MAX), 1)
+    def adapt(self, asked: int, logs: int) -> None:
+        """After an answer of `logs` logs for `asked` blocks."""
+        wanted = asked * LOGS_WANTED // logs if logs else SIZE_MAX
+        # A range that the head cut short says nothing against longer ones.
+        self.blocks = max(min(wanted, max(self.blocks, asked) * 2, self.refused - 1, SIZE_MAX), 1)

@@ -193,7 +193,7 @@ class Indexer:
             # Shorter ranges come to stand right before the block with the event that cannot be handled.
             self._size.blocks = (last - first + 1) // 2
             return Step()
-        self._size.grow(len(logs))
+        self._size.adapt(last - first + 1, len(logs))
         fault_point("indexer.between_blocks")
         return Step(first=first, last=last, events=len(logs))
 

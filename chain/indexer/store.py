@@ -15,7 +15,7 @@ from weighhouse.core.faults import fault_point
 
 from chain import handlers
 from chain.abi import checksum
-from chain.bulk import ROWS_PER_STATEMENT
+from chain.bulk import rows_insert, rows_insert_keyed
 from chain.errors import LeaseLost
 from chain.gateway.protocol import Header, Heads
 from chain.handlers import IndexedEvent
@@ -137,11 +137,14 @@ def _rows_delete(chain_id: int, *, above: int) -> int:
 
 
 def _header_store(chain_id: int, last: Header, heads: Heads) -> None:
-    BlockHeader.objects.update_or_create(
+    stored = BlockHeader(
         chain_id=chain_id,
         number=last.number,
-        defaults={"hash": last.hash, "parent_hash": last.parent_hash, "timestamp": last.timestamp},
+        hash=last.hash,
+        parent_hash=last.parent_hash,
+        timestamp=last.timestamp,
     )
+    rows_insert([stored], unique=("chain_id", "number"))
     # The newest final header stays: it is where a search for a fork ends.
     kept = min(heads.finalized_number, last.number)
     BlockHeader.objects.filter(chain_id=chain_id, number__lt=kept).delete()
@@ -157,13 +160,13 @@ def _logs_store(chain_id: int, logs: Sequence[ScannedLog]) -> None:
         for log, place in places
         if log.event is None
     ]
-    ParkedLog.objects.bulk_create(parked, batch_size=ROWS_PER_STATEMENT)
+    rows_insert_keyed(ParkedLog, parked)
     batch = [
         IndexedEvent(log.event, ChainEvent(**place, name=log.event.name, args=args_json(log.event.args)))
         for log, place in places
         if log.event is not None
     ]
-    ChainEvent.objects.bulk_create([item.row for item in batch], batch_size=ROWS_PER_STATEMENT)
+    rows_insert_keyed(ChainEvent, [item.row for item in batch])
     fault_point("indexer.events_inserted")
     handlers.dispatch(batch)
 

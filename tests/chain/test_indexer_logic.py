@@ -6,7 +6,7 @@ from chain.errors import FinalityViolated
 from chain.gateway.errors import NodeBehind, NodeUnavailable, RateLimited
 from chain.gateway.protocol import Header
 from chain.indexer.headers import Fork, fork_find, linked
-from chain.indexer.ranges import SIZE_MAX, RangeSize
+from chain.indexer.ranges import LOGS_WANTED, SIZE_MAX, RangeSize
 from chain.indexer.retry import WAIT_MAX_S, wait_s
 
 
@@ -66,7 +66,7 @@ def test_range_is_halved_on_refusal_and_never_grows_back_to_a_refused_length():
     assert size.shrink(1000)
     assert size.blocks == 500
     for _ in range(10):
-        size.grow(0)
+        size.adapt(size.blocks, 0)
     assert size.blocks == 999
 
 
@@ -77,13 +77,23 @@ def test_range_of_one_block_cannot_be_shrunk():
     assert size.last_block(5, 9) == 5
 
 
-def test_range_does_not_grow_while_answers_are_large_nor_beyond_the_limit():
+def test_range_is_led_to_the_wanted_number_of_logs_and_not_beyond_the_limit():
     size = RangeSize(blocks=1000)
-    size.grow(10**6)
-    assert size.blocks == 1000
+    size.adapt(1000, 10 * LOGS_WANTED)
+    assert size.blocks == 100
+    size.adapt(100, LOGS_WANTED // 10)
+    assert size.blocks == 200, "it doubles at most"
+    size.adapt(3, LOGS_WANTED * 1000)
+    assert size.blocks == 1
     for _ in range(30):
-        size.grow(0)
+        size.adapt(size.blocks, 0)
     assert size.blocks == SIZE_MAX
+
+
+def test_range_cut_short_by_the_head_does_not_get_shorter_for_that():
+    size = RangeSize(blocks=1000)
+    size.adapt(3, 1)
+    assert size.blocks == 2000
 
 
 def test_waits_double_up_to_a_cap_and_obey_the_node():
