@@ -56,6 +56,13 @@ class DevelopmentOnly(WeighhouseError):
     code = "chain.development_only"
 
 
+class RebuildOvertaken(WeighhouseError):
+    """The running indexer is further than an index that was rebuilt beside it."""
+
+    code = "chain.rebuild_overtaken"
+    retryable = True
+
+
 class SignInMessageError(WeighhouseError):
     """The base of what can be wrong with a sign-in message or its signature."""
 

@@ -1,6 +1,7 @@
 """Plugins and rules shared by every test."""
 
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 from django.core.cache import cache
@@ -33,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings_xdist_suffix() -> None:
     """Each worker has its own directory already: see tests/settings.py."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _routes_loaded() -> None:
+    """Views are imported with the first request, which may come while a test has replaced what they import by name."""
+    import_module("marketplace.urls")
 
 
 @pytest.fixture(autouse=True)

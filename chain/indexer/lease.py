@@ -35,11 +35,11 @@ def owner_is_gone(owner: str) -> bool:
     return _start_time(int(pid)) != started
 
 
-def lease_take(stream: Stream, owner: str, *, force: bool = False) -> int | None:
-    """Take the lease if it is free, expired or its owner is gone, or in any case with `force`. The token, or `None`."""
+def lease_take(stream: Stream, owner: str) -> int | None:
+    """Take the lease if it is free, expired or its owner is gone. The token, or `None`."""
     now = timezone.now()
     free = Q(lease_owner="") | Q(lease_until__lt=now) | Q(lease_until=None)
-    if force or owner_is_gone(stream.lease_owner):
+    if owner_is_gone(stream.lease_owner):
         free |= Q(lease_token=stream.lease_token)
     taken = Stream.objects.filter(free, pk=stream.pk, lease_token=stream.lease_token).update(
         lease_owner=owner, lease_until=now + LEASE_TIME, lease_token=F("lease_token") + 1

@@ -81,13 +81,6 @@ class Indexer:
             self._token = None
             return Step(caught_up=True, standby=True)
 
-    def reset(self, *, force_lease: bool = False) -> int:
-        """Forget everything indexed; returns how many events went. `force_lease` pushes another indexer aside."""
-        stream = self._lease_hold(force=force_lease)
-        if stream is None:
-            raise LeaseLost("Another indexer holds the lease.")
-        return self._restart(stream)
-
     def error_report(self, error: Exception) -> None:
         """Say in the stream's row what went wrong, unless another indexer is at work."""
         store.error_report(chain_id=self.book.chain_id, token=self._token, error=error)
@@ -98,7 +91,7 @@ class Indexer:
             lease_release(self._stream_id, self._token)
             self._token = None
 
-    def _lease_hold(self, *, force: bool = False) -> Stream | None:
+    def _lease_hold(self) -> Stream | None:
         stream, _ = Stream.objects.get_or_create(
             chain_id=self.book.chain_id, defaults={"next_block": self.book.deployed_at_block}
         )
@@ -107,7 +100,7 @@ class Indexer:
             left = (stream.lease_until or timezone.now()) - timezone.now()
             if left > LEASE_TIME - RENEW_AFTER or lease_renew(stream.pk, self._token):
                 return stream
-        self._token = lease_take(stream, self.owner, force=force)
+        self._token = lease_take(stream, self.owner)
         if self._token is None:
             return None
         stream.refresh_from_db()
@@ -241,8 +234,8 @@ class Indexer:
         return {entry.address.lower(): name for name, entry in self.book.contracts.items() if name in INDEXED_CONTRACTS}
 
 
-def index_to_head(indexer: Indexer, *, limit: int = 1_000_000) -> int:
-    """Step until nothing is left to do; returns the number of events added.
+def index_to_head(indexer: Indexer, *, limit: int = 1_000_000, progress: Callable[[Step], None] | None = None) -> int:
+    """Step until nothing is left to do; returns the number of events added. `progress` is told of each step.
 
     Raises `LeaseLost` where another indexer is at work, and what `Indexer.step` raises.
     """
@@ -252,6 +245,8 @@ def index_to_head(indexer: Indexer, *, limit: int = 1_000_000) -> int:
         if step.standby:
             raise LeaseLost("Another indexer is at work on this chain.")
         events += step.events
+        if progress is not None:
+            progress(step)
         if step.caught_up:
             return events
     raise NodeUnavailable("The chain grows faster than it can be indexed.")

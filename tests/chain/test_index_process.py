@@ -144,3 +144,26 @@ def test_fault_points_outside_demo_mode_are_refused(manage):
     indexer = manage("index_chain", "--once", env=env)
     assert indexer.process.wait(90) == 1
     assert "chain.E004" in indexer.output()
+
+
+def test_reindex_shows_the_old_rows_until_it_is_done_and_a_killed_one_changes_nothing(market, manage, tmp_path):
+    _, plan_id, _ = market.sold_licence()
+    market.index()
+    before = set(ChainEvent.objects.values_list("pk", flat=True))
+    running = manage("index_chain")
+    for point in ("rebuild.indexed", "rebuild.relinked", "rebuild.swapped"):
+        directory = tmp_path / point
+        victim = manage("reindex", env={"WEIGHHOUSE_FAULTS": point, "WEIGHHOUSE_FAULTS_DIR": str(directory)})
+        victim.wait_until((directory / point).exists, what="acknowledging the fault point", timeout_s=90)
+        assert set(ChainEvent.objects.values_list("pk", flat=True)) >= before, "readers see the old rows"
+        victim.kill()
+    market.buy(plan_id)
+    running.wait_until(lambda: sales() == 2, what="going on", timeout_s=90)
+
+    assert manage("reindex").process.wait(90) == 0
+    assert ChainEvent.objects.count() == logs_on_chain(market)
+    assert not before & set(ChainEvent.objects.values_list("pk", flat=True))
+    market.buy(plan_id)
+    running.wait_until(lambda: sales() == 3, what="indexing behind the new rows", timeout_s=90)
+    assert ChainEvent.objects.count() == logs_on_chain(market)
+    assert running.stop() == 0

@@ -13,6 +13,7 @@ from chain.gateway.errors import NodeUnavailable, RangeTooLarge
 from chain.indexer import store
 from chain.indexer.lease import owner_identity
 from chain.indexer.ranges import RangeSize
+from chain.indexer.rebuild import index_rebuild
 from chain.indexer.run import Indexer, index_forever, index_to_head
 from chain.models import BlockHeader, ChainEvent, ParkedLog, Stream
 from chain.selectors import chain_status, event_list
@@ -77,9 +78,7 @@ def test_indexer_in_ranges_and_in_the_window_gives_the_same_rows(market, monkeyp
     market.mine(200)
     indexer = market.indexer()
     monkeypatch.setattr(indexer, "_size", RangeSize(blocks=3))
-    indexer.reset()
-    assert not ChainEvent.objects.exists()
-    index_to_head(indexer)
+    index_rebuild(lambda: indexer)
     assert places() == before
     assert Stream.objects.get().next_block == int(market.anvil.rpc("eth_blockNumber"), 16) + 1
 
@@ -211,9 +210,7 @@ def test_log_that_cannot_be_decoded_is_parked_and_shown_and_the_stream_goes_on(m
     assert chain_status().parked_logs == 1
     assert not chain_status().ok
 
-    indexer = market.indexer()
-    indexer.reset()
-    index_to_head(indexer)
+    index_rebuild(market.indexer)
     assert len(bought()) == 1
     assert not ParkedLog.objects.exists()
 
@@ -267,7 +264,8 @@ def test_indexing_to_the_head_beside_another_indexer_says_that_it_did_nothing(ma
 def test_indexer_that_lost_its_lease_stands_by_and_does_not_take_it_back(market):
     first, second = market.indexer(), market.indexer()
     first.step()
-    second.reset(force_lease=True)
+    Stream.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    second.step()
     assert first.step().standby
     index_to_head(second)
     assert first.step().standby

@@ -8,8 +8,8 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from chain import selectors as chain
 from chain.bindings.structs import PlanTerms
-from chain.selectors import market_settings
 from marketplace.api_parts import Uint256StringField
 from marketplace.licences import selectors, transactions
 from marketplace.licences.api.parts import (
@@ -116,7 +116,7 @@ class ModelPlansView(AsksTheChain):
         terms = PlanTerms(
             model_id=model_id,
             price_units=given["price"],
-            fee_bps=market_settings().fee_bps,
+            fee_bps=chain.market_settings().fee_bps,
             operator_id=given["operator"],
             **{
                 name: given[name]
