@@ -5,6 +5,7 @@
 #   make check      formatting, linting, types, imports, migrations, generated files; changes nothing
 #   make full       check, test, and what is long: slow tests, PostgreSQL, contract mutants, audit
 #   make audit      analyse and prove the contracts (slither, halmos; two minutes of proofs)
+#   make chaos      a thousand random faults of chain, nodes and processes against the indexer
 #   make mutants    do the contract tests notice planted faults?
 #   make install    what the demo needs: .venv and node_modules (installs only what changed)
 #   make install-server  what a server needs: neither Node nor samples
@@ -17,7 +18,8 @@
 #   make clean-state  remove var/, the state of the demo
 #   make help       this list
 #
-# Variables: PYTHON (3.11 or newer), TORCH_INDEX_URL (a package index with CPU builds of torch), ARGS (for the demo).
+# Variables: PYTHON (3.11 or newer), TORCH_INDEX_URL (a package index with CPU builds of torch), ARGS (for the demo),
+# FAULTS and SEED (for chaos).
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -37,7 +39,7 @@ LOCKED := install --require-hashes --requirement
 # Programs from wheels (Node, where the machine has none) are found like the machine's own.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test check full audit mutants install install-server install-dev format contracts frontend lock clean clean-state
+.PHONY: help demo test check full audit chaos mutants install install-server install-dev format contracts frontend lock clean clean-state
 .DELETE_ON_ERROR:
 
 help:
@@ -62,6 +64,9 @@ full: install-dev
 # The analysers want other packages than the site, so they have an environment of their own.
 audit: install $(STAMPS)/audit
 	tools/audit
+
+chaos: install-dev
+	$(BIN)/pytest -q tests/chaos --chaos-faults $(or $(FAULTS),1000) --chaos-seed $(or $(SEED),$$RANDOM)
 
 mutants: install-dev
 	$(BIN)/python tools/contracts.py mutants

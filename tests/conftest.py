@@ -29,6 +29,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow as well")
+    parser.addoption("--chaos-faults", type=int, default=40, help="how many faults happen to the indexer")
+    parser.addoption("--chaos-seed", type=int, default=4, help="which faults they are")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,76 @@
+"""Random histories of everything that can go wrong, and the index equal to the chain after each.
+
+`--chaos-faults N --chaos-seed S` run N faults of the seed S; `make chaos` runs a thousand of a random one.
+"""
+
+import sys
+
+import pytest
+from weighhouse.core.errors import WeighhouseError
+
+from chain.indexer import store
+from chain.indexer.run import Indexer
+from chain.indexer.store import Stream
+from tests.chaos.world import World, world_of
+
+pytestmark = pytest.mark.django_db
+
+
+def suffer(world: World, count: int, *kinds: str) -> list[str]:
+    """Let so many faults happen, of these kinds or of all, checking after each. Raises AssertionError."""
+    done: list[str] = []
+    for _ in range(count):
+        fault = getattr(world, world.rng.choice(kinds)) if kinds else world.rng.choice(world.faults())
+        done.append(fault.__name__)
+        try:
+            world.activity()
+            fault()
+            world.settle()
+            world.check()
+        except (AssertionError, WeighhouseError) as error:
+            raise AssertionError(f"seed {world.seed}, fault {len(done)}, {done[-5:]}: {error}") from error
+    return done
+
+
+@pytest.mark.timeout(7200)
+def test_index_equals_the_chain_after_every_fault(market, monkeypatch, tmp_path, request, capsys):
+    count, seed = request.config.getoption("--chaos-faults"), request.config.getoption("--chaos-seed")
+    with world_of(market, monkeypatch, tmp_path, seed=seed) as world:
+        done = suffer(world, count)
+    with capsys.disabled():
+        kinds = ", ".join(f"{name} {done.count(name)}" for name in sorted(set(done)))
+        sys.stdout.write(f"\n{len(done)} faults of seed {seed}: {kinds}\n")
+
+
+def ignores_reorgs(patch):
+    patch.setattr(Indexer, "_still_canonical", lambda self, stream, heads: True)
+
+
+def keeps_rows_of_the_old_branch(patch):
+    patch.setattr(store, "_rows_delete", lambda *args, **more: 0)
+
+
+def believes_any_header(patch):
+    patch.setattr("chain.indexer.run.linked", lambda parent, headers: [header for header in headers if header])
+
+
+def forgets_its_place(patch):
+    def unconditional(stream, **values):
+        Stream.objects.filter(pk=stream.pk).update(**values)
+
+    patch.setattr(store, "_stream_update", unconditional)
+
+
+@pytest.mark.parametrize(
+    ("plant", "kinds"),
+    [
+        (ignores_reorgs, ["reorg_drop"]),
+        (keeps_rows_of_the_old_branch, ["reorg_drop"]),
+        (believes_any_header, ["reorg_in_flight"]),
+        (forgets_its_place, ["two_at_once"]),
+    ],
+)
+def test_planted_fault_of_the_indexer_is_noticed(market, monkeypatch, tmp_path, plant, kinds):
+    plant(monkeypatch)
+    with world_of(market, monkeypatch, tmp_path, seed=11) as world, pytest.raises(AssertionError, match="seed 11"):
+        suffer(world, 40, *kinds)
