@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chain.gateway import jsonrpc
+from chain.gateway import endpoint, jsonrpc
 from chain.gateway.errors import (
     NodeBehind,
     NodeUnavailable,
@@ -320,7 +320,7 @@ def test_logs_of_a_block_that_the_node_does_not_know_are_node_behind_although_it
 
 
 def test_answer_larger_than_the_limit_is_not_kept(node, monkeypatch):
-    monkeypatch.setattr(jsonrpc, "RESPONSE_MAX_BYTES", 1000)
+    monkeypatch.setattr(endpoint, "RESPONSE_MAX_BYTES", 1000)
     gateway = gateway_to(node)
     gateway.request("eth_chainId", [])
     node.raw = b" " * 5000
