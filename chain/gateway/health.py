@@ -101,16 +101,15 @@ def order_of(records: Sequence[EndpointRecord], *, newest: bool, now: float) -> 
     return well + due or [min(range(len(records)), key=lambda place: records[place].not_before)]
 
 
-def probe_due(records: Sequence[EndpointRecord], *, now: float) -> int | None:
+def probe_due(records: Sequence[EndpointRecord], *, asked: int, now: float) -> int | None:
     """The endpoint that should be asked whether it is well, if any: one that failed, or that nobody asked for a while.
 
-    Without that, one that lags would stay the first for ever, and one that failed the last.
+    Without that, one that lags would stay the first for ever, and one that failed the last. The one that is `asked`
+    anyway needs no probe.
     """
-    if len(records) == 1:
-        return None
     for place, record in enumerate(records):
         idle = record.contacted is None or now - record.contacted >= PROBE_AFTER_S
-        if record.not_before <= now and (idle or not record.healthy):
+        if place != asked and record.not_before <= now and (idle or not record.healthy):
             return place
     return None
 
@@ -128,8 +127,8 @@ class HealthBook:
     def order(self, *, newest: bool) -> list[int]:
         return order_of(self._records, newest=newest, now=self._clock())
 
-    def probe_due(self) -> int | None:
-        return probe_due(self._records, now=self._clock())
+    def probe_due(self, *, asked: int) -> int | None:
+        return probe_due(self._records, asked=asked, now=self._clock())
 
     def answered(self, place: int, *, head: Header | None = None) -> None:
         wall_time = self._wall_clock()

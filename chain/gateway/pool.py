@@ -89,10 +89,11 @@ class EndpointPool:
 
         `read` raises `NodeUnavailable` for what is malformed, so that another endpoint is asked.
         """
-        self._probe_start()
+        order = self._health.order(newest=newest)
+        self._probe_start(asked=order[0])
         again = all(method in ASKED_AGAIN for method, _ in calls)
         failures: list[Elsewhere] = []
-        for place in self._health.order(newest=newest):
+        for place in order:
             sent = False
             try:
                 self._endpoints[place].chain_check(self._chain_id)
@@ -127,9 +128,9 @@ class EndpointPool:
             self._endpoints[place].chain_forget()
         self._health.failed(place, error)
 
-    def _probe_start(self) -> None:
+    def _probe_start(self, *, asked: int) -> None:
         running = self._prober is not None and self._prober[0] == os.getpid() and self._prober[1].is_alive()
-        place = None if running else self._health.probe_due()
+        place = None if running else self._health.probe_due(asked=asked)
         if place is None:
             return
         thread = threading.Thread(target=self._probe, args=(place,), name="gateway-probe", daemon=True)

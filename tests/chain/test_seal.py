@@ -28,7 +28,8 @@ NUMBERS = {
 }  # fmt: skip
 
 MALFORMED = [
-    None, 1, -1, True, 1.5, "", "0x", "0xzz", "0x1", "zz" * 32, "0x" + "ff" * 33, "0x" + "f" * 65, [], {}, "０x１", "\ud800",
+    None, 1, -1, True, 1.5, "", "0x", "0xzz", "0x1", "zz" * 32, "0x" + "ff" * 33, "0x" + "f" * 65, [], {}, "０x１",
+    "\ud800",
 ]  # fmt: skip
 
 addresses = st.binary(min_size=20, max_size=20).map(lambda data: "0x" + data.hex())
