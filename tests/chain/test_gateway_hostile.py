@@ -93,6 +93,12 @@ def test_batch_with_ids_that_are_not_those_asked_is_unavailable(node, reshape):
         gateway_to(node).headers([1, 2])
 
 
+def test_true_is_not_the_id_one(node):
+    node.reshape = lambda answer: answer | {"id": True}
+    with pytest.raises(NodeUnavailable):
+        gateway_to(node).request("eth_chainId", [])
+
+
 def test_second_answer_to_one_call_does_not_replace_the_first(node):
     forged = block_of(1) | {"hash": "0x" + "66" * 32}
     node.reshape = batches(lambda answers: [*answers, answers[0] | {"result": forged}])
