@@ -20,6 +20,15 @@ def _off_development() -> bool:
     return settings.CHAIN_ID not in settings.DEVELOPMENT_CHAIN_IDS
 
 
+def _address(url: str) -> tuple[str, str]:
+    """Scheme and host of an address, empty where it is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", ""
+    return parts.scheme, parts.hostname or ""
+
+
 @register("chain")
 def demo_wallet_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     found: list[CheckMessage] = []
@@ -40,15 +49,27 @@ def endpoint_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         hint = "Set WEIGHHOUSE_RPC_URL to one or more addresses, separated by commas."
         found.append(Error("No node of the chain is named.", hint=hint, id="chain.E003"))
     for place, url in enumerate(settings.RPC_URLS, 1):
-        parts = urlsplit(url)
+        scheme, host = _address(url)
         # The address itself is not repeated: it may carry a key.
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        if scheme not in {"http", "https"} or not host:
             hint = "WEIGHHOUSE_RPC_URL takes http:// and https:// addresses."
             found.append(Error(f"Endpoint {place} is not an HTTP address.", hint=hint, id="chain.E003"))
-        elif parts.scheme == "http" and not _LOOPBACK.fullmatch(parts.hostname):
+        elif scheme == "http" and not _LOOPBACK.fullmatch(host):
             hint = "Whoever sits between can forge what the chain says. Use https://, or a private network on purpose."
             found.append(Warning(f"Endpoint {place} is not encrypted.", hint=hint, id="chain.W002"))
     return found
+
+
+@register("chain")
+def websocket_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if not settings.WS_URL:
+        return []
+    scheme, host = _address(settings.WS_URL)
+    # The address itself is not repeated: it may carry a key.
+    if scheme not in {"ws", "wss"} or not host:
+        hint = "WEIGHHOUSE_WS_URL takes a ws:// or wss:// address; empty, the indexer polls alone."
+        return [Error("The websocket for new blocks is not a websocket's address.", hint=hint, id="chain.E009")]
+    return []
 
 
 @register("chain")

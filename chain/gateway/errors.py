@@ -167,6 +167,51 @@ class RpcError(ChainError):
         self.rpc_code = rpc_code
 
 
+class SendRefused(RpcError):
+    """The base of a node's refusals to take a transaction. The node's words are in the message.
+
+    `maybe_sent` is true where another endpoint was given the same transaction before and did not answer: it may have
+    taken it, so that this refusal proves nothing.
+    """
+
+    maybe_sent: bool = False
+
+
+class NonceTooLow(SendRefused):
+    """The nonce is used up: by this very transaction, mined meanwhile, or by another. Its hash tells which."""
+
+    code = "chain.nonce_too_low"
+
+
+class NonceTooHigh(SendRefused):
+    """The node has not seen the transactions with the nonces before, and does not keep this one."""
+
+    code = "chain.nonce_too_high"
+    retryable = True
+
+
+class TransactionUnderpriced(SendRefused):
+    """The fee is too low: to replace the pending transaction with the same nonce (`replacement`), or to be taken."""
+
+    code = "chain.transaction_underpriced"
+
+    def __init__(self, message: str, *, rpc_code: int | None = None, replacement: bool = False) -> None:
+        super().__init__(message, rpc_code=rpc_code)
+        self.replacement = replacement
+
+
+class AlreadyKnown(SendRefused):
+    """The node has this very transaction. The gateway takes that for success; it is raised by nothing else."""
+
+    code = "chain.already_known"
+
+
+class InsufficientFunds(SendRefused):
+    """The sender's account does not hold the value and the largest fee of the transaction."""
+
+    code = "chain.insufficient_funds"
+
+
 def text_clean(text: object) -> str:
     """A stranger's words: cut short, on one line, without control characters, without any URL (it may hold a key)."""
     line = " ".join(str(text or "")[: 8 * TEXT_LIMIT].split())

@@ -6,13 +6,15 @@ It runs no code: what a contract's view answers is set by the test. The chain la
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from eth_utils.crypto import keccak
 
 from chain import abi
 from chain.gateway.errors import ChainError, NodeBehind, Reverted, RevertedUnread, RpcError
-from chain.gateway.protocol import Header, Heads, RawLog, Receipt
+from chain.gateway.protocol import EndpointHealth, Heads, Poll, RawLog, Receipt, SealedHeader
+from chain.gateway.seal import bloom_bits
 
 BLOCK_TIME_S = 12
 Answer = Callable[..., Sequence[Any]]
@@ -43,9 +45,11 @@ class FakeGateway:
     chain_id: int = 31337
     finality_blocks: int = 64
     start_time: int = 1_700_000_000
-    # Set it, and every method raises it.
+    # Set it, and every method but `endpoint_health` raises it.
     failure: ChainError | None = None
-    _blocks: list[Header] = field(default_factory=list)
+    # Whether headers carry the bloom filter of their logs, as those of most nodes do.
+    blooms: bool = False
+    _blocks: list[SealedHeader] = field(default_factory=list)
     _logs: dict[str, list[RawLog]] = field(default_factory=dict)
     _answers: dict[tuple[str, str, str], Answer] = field(default_factory=dict)
     _codes: dict[str, bytes] = field(default_factory=dict)
@@ -54,12 +58,13 @@ class FakeGateway:
     def __post_init__(self) -> None:
         self.mine()
 
-    def mine(self, *logs: FakeLog) -> Header:
+    def mine(self, *logs: FakeLog) -> SealedHeader:
         """Add one block that holds `logs`, each in a transaction of its own."""
         number = len(self._blocks)
         parent = self._blocks[-1].hash if self._blocks else "0x" + "00" * 32
         block_hash = _hash(f"{self.chain_id}/{self._branch}/{parent}/{logs}")
-        header = Header(number, block_hash, parent, self.start_time + BLOCK_TIME_S * number)
+        bloom = _bloom(logs) if self.blooms else None
+        header = SealedHeader(number, block_hash, parent, self.start_time + BLOCK_TIME_S * number, bloom)
         self._blocks.append(header)
         self._logs[block_hash] = [
             RawLog(log.address, log.topics, log.data, number, block_hash, _hash(f"{block_hash}/{n}"), n, n)
@@ -85,14 +90,18 @@ class FakeGateway:
         self._fail()
         return Heads(self._blocks[-1], max(self._blocks[-1].number - self.finality_blocks, 0))
 
-    def header_at(self, block_hash: str | None) -> Header:
+    def poll(self, next_block: int | None) -> Poll:
+        following = None if next_block is None else self.headers([next_block])[0]
+        return Poll(self.heads(), following)
+
+    def header_at(self, block_hash: str | None) -> SealedHeader:
         self._fail()
         for header in reversed(self._blocks):
             if block_hash in {None, header.hash}:
                 return header
         raise NodeBehind(f"The chain has no block {block_hash}.")
 
-    def headers(self, numbers: Sequence[int]) -> list[Header | None]:
+    def headers(self, numbers: Sequence[int]) -> list[SealedHeader | None]:
         self._fail()
         return [self._blocks[number] if 0 <= number < len(self._blocks) else None for number in numbers]
 
@@ -149,6 +158,12 @@ class FakeGateway:
             return hex(self._blocks[-1].number)
         raise RpcError(f"The chain in memory does not know {method} with {len(params)} parameters.", rpc_code=-32601)
 
+    def endpoint_health(self) -> list[EndpointHealth]:
+        head, answered_at = self._blocks[-1].number, datetime.now(UTC)
+        if self.failure is None:
+            return [EndpointHealth("endpoint 1", "healthy", head, 0, 0, "", answered_at)]
+        return [EndpointHealth("endpoint 1", "failing", head, 0, 1, self.failure.code, answered_at)]
+
     def _of(self, block_hash: str, addresses: Sequence[str]) -> list[RawLog]:
         wanted = {address.lower() for address in addresses}
         return [log for log in self._logs[block_hash] if log.address in wanted]
@@ -156,6 +171,14 @@ class FakeGateway:
     def _fail(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+
+def _bloom(logs: Sequence[FakeLog]) -> int:
+    bloom = 0
+    for log in logs:
+        for item in (log.address, *log.topics):
+            bloom |= bloom_bits(item)
+    return bloom
 
 
 def _hash(text: str) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from chain.abi import checksum
 from chain.gateway.errors import NodeUnavailable
-from chain.gateway.protocol import Header, RawLog, Receipt
+from chain.gateway.protocol import Header, RawLog, Receipt, SealedHeader
+from chain.gateway.seal import bloom_verified
 
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _HASH = re.compile(r"0x[0-9a-f]{64}")
@@ -52,6 +53,14 @@ def header_parse(value: Any) -> Header:
         hash=hash_parse(value.get("hash")),
         parent_hash=hash_parse(value.get("parentHash")),
         timestamp=position_parse(value.get("timestamp"), "block time", most=TIMESTAMP_MAX),
+    )
+
+
+def sealed_header_parse(value: Any) -> SealedHeader:
+    """A header with its bloom filter, where the block's hash proves that one."""
+    header = header_parse(value)
+    return SealedHeader(
+        header.number, header.hash, header.parent_hash, header.timestamp, logs_bloom=bloom_verified(value)
     )
 
 

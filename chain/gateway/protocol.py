@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, Literal, Protocol
 
 from chain.gateway.errors import Reverted
 
@@ -15,6 +16,16 @@ class Header:
     hash: str
     parent_hash: str
     timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealedHeader(Header):
+    """A header with its logs' bloom filter, a number of 2048 bits, for `chain.gateway.seal.bloom_may_contain`.
+
+    `logs_bloom` is `None` where it cannot be relied on: then the block's logs have to be asked for.
+    """
+
+    logs_bloom: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +48,37 @@ class Heads:
 
     latest: Header
     finalized_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What one round trip tells. `next` is the canonical block at the height that was asked for, if there is one.
+
+    `heads.latest` is never below `next`.
+    """
+
+    heads: Heads
+    next: SealedHeader | None
+
+
+EndpointState = Literal["unknown", "healthy", "lagging", "limited", "failing", "wrong_chain"]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointHealth:
+    """How one endpoint fares, as this process has seen it. Its name is its place in the settings, never its address.
+
+    `head` is the newest block that it named, `lag` how many blocks that is behind the best endpoint's, `failures`
+    counts those in a row, `last_error_code` outlives them.
+    """
+
+    name: str
+    state: EndpointState
+    head: int | None
+    lag: int | None
+    failures: int
+    last_error_code: str
+    answered_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +106,15 @@ class ChainGateway(Protocol):
         """The newest and the newest final block, in one round trip, from a node whose chain id was just checked."""
         ...
 
-    def header_at(self, block_hash: str | None) -> Header:
+    def poll(self, next_block: int | None) -> Poll:
+        """`heads()` and the canonical header at `next_block` (if given), in one round trip and from one node."""
+        ...
+
+    def header_at(self, block_hash: str | None) -> SealedHeader:
         """The header with this hash, or the newest one. Raises `NodeBehind` where the node has no such block."""
         ...
 
-    def headers(self, numbers: Sequence[int]) -> list[Header | None]:
+    def headers(self, numbers: Sequence[int]) -> list[SealedHeader | None]:
         """The canonical headers at these heights, `None` where the node has no such block."""
         ...
 
@@ -103,5 +149,14 @@ class ChainGateway(Protocol):
         ...
 
     def request(self, method: str, params: Sequence[Any]) -> Any:
-        """Any other JSON-RPC method. Raises `Reverted`, `RpcError`, and whatever else the node's error means."""
+        """Any other JSON-RPC method. Raises `Reverted`, `RpcError`, and whatever else the node's error means.
+
+        `eth_sendRawTransaction` answers the transaction's hash also where the node had it already. Its refusals are
+        the subclasses of `SendRefused`. After `NodeUnavailable`, or a refusal with `maybe_sent`, the transaction may
+        be in a pool or in a block: look for its hash, send the same bytes again, and call nothing failed.
+        """
+        ...
+
+    def endpoint_health(self) -> list[EndpointHealth]:
+        """How each endpoint fares, in the order of the settings. Asks nobody, raises nothing."""
         ...

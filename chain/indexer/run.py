@@ -194,7 +194,7 @@ class Indexer:
         """The headers of all blocks with logs and of `last`, checked to be those that the logs name."""
         numbers = sorted({log.block_number for log in logs} | {last})
         found = dict(zip(numbers, self.gateway.headers(numbers), strict=True))
-        headers = {number: header for number, header in found.items() if header is not None}
+        headers: dict[int, Header] = {number: header for number, header in found.items() if header is not None}
         for log in logs:
             header = headers.get(log.block_number)
             if header is None or header.hash != log.block_hash:

@@ -9,6 +9,8 @@ CHAIN_ID = env.int("CHAIN_ID", 31337)
 DEVELOPMENT_CHAIN_IDS = frozenset({31337, 1337})
 RPC_URLS = env.list("RPC_URL", ["http://127.0.0.1:8545"])
 RPC_TIMEOUT_S = env.float("RPC_TIMEOUT_S", 10.0)
+# A websocket of a node that announces new blocks; empty, the indexer polls alone. It may hold a key.
+WS_URL = env.str("WS_URL", "")
 
 # One JSON file per chain id: contract addresses, code hashes, block of deployment.
 ADDRESS_BOOK_DIR = Path(env.str("ADDRESS_BOOK_DIR", str(BASE_DIR / "chain" / "deployments")))

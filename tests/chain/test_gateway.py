@@ -2,14 +2,10 @@
 
 import json
 import logging
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
-from chain.gateway import jsonrpc
+from chain.gateway import endpoint, jsonrpc
 from chain.gateway.errors import (
     NodeBehind,
     NodeUnavailable,
@@ -20,85 +16,7 @@ from chain.gateway.errors import (
     WrongChain,
 )
 from chain.gateway.jsonrpc import JsonRpcGateway
-
-CHAIN = 31337
-HEADER = {"number": "0x5", "hash": "0x" + "aa" * 32, "parentHash": "0x" + "bb" * 32, "timestamp": "0x6"}
-Reply = Callable[[str, list[Any]], Any]
-
-
-class Node:
-    """An HTTP server that answers each call with what `reply(method, params)` returns: a result, or an error."""
-
-    def __init__(self) -> None:
-        self.reply: Reply = lambda method, params: None
-        self.status = 200
-        self.headers: dict[str, str] = {}
-        self.raw: bytes | None = None
-        self.calls: list[str] = []
-        self.posts = 0
-        node = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                node.posts += 1
-                body = node.raw if node.raw is not None else json.dumps(node.answer(content)).encode()
-                self.send_response(node.status)
-                for name, value in node.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v3/SECRET-KEY"
-
-    def answer(self, content: Any) -> Any:
-        if isinstance(content, list):
-            return [self.answer(item) for item in content]
-        self.calls.append(content["method"])
-        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": content["id"]}
-        if content["method"] == "eth_chainId":
-            return answer | {"result": hex(CHAIN)}
-        result = self.reply(content["method"], content["params"])
-        return answer | (result if isinstance(result, dict) and "error" in result else {"result": result})
-
-
-@pytest.fixture
-def make_node() -> Iterator[Callable[[], Node]]:
-    nodes: list[Node] = []
-
-    def make() -> Node:
-        nodes.append(Node())
-        return nodes[-1]
-
-    yield make
-    for node in nodes:
-        node.server.shutdown()
-        node.server.server_close()
-
-
-@pytest.fixture
-def node(make_node) -> Node:
-    return make_node()
-
-
-def gateway_to(*nodes: Node, **options: Any) -> JsonRpcGateway:
-    return JsonRpcGateway(
-        [node.url for node in nodes], chain_id=CHAIN, timeout_s=options.pop("timeout_s", 5), **options
-    )
-
-
-def failing(code: int, message: str, data: Any = None) -> Reply:
-    error = {"code": code, "message": message} | ({} if data is None else {"data": data})
-    return lambda method, params: {"error": error}
+from tests.chain.nodes import CHAIN, HEADER, failing, gateway_to
 
 
 @pytest.mark.parametrize(
@@ -320,7 +238,7 @@ def test_logs_of_a_block_that_the_node_does_not_know_are_node_behind_although_it
 
 
 def test_answer_larger_than_the_limit_is_not_kept(node, monkeypatch):
-    monkeypatch.setattr(jsonrpc, "RESPONSE_MAX_BYTES", 1000)
+    monkeypatch.setattr(endpoint, "RESPONSE_MAX_BYTES", 1000)
     gateway = gateway_to(node)
     gateway.request("eth_chainId", [])
     node.raw = b" " * 5000
