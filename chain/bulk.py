@@ -63,7 +63,7 @@ def _keys_reserve(model: type[models.Model], count: int) -> Sequence[int]:
 
 @lru_cache(maxsize=128)
 def _insert(model: type[models.Model], *, with_key: bool) -> str:
-    columns = [connection.ops.quote_name(field.column) for field in _fields(model, with_key)]
+    columns = [connection.ops.quote_name(str(field.column)) for field in _fields(model, with_key)]
     table, places = connection.ops.quote_name(model._meta.db_table), ", ".join(["%s"] * len(columns))
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - names of our own tables
 
@@ -71,10 +71,10 @@ def _insert(model: type[models.Model], *, with_key: bool) -> str:
 @lru_cache(maxsize=128)
 def _upsert(model: type[models.Model], unique: tuple[str, ...]) -> str:
     quoted = connection.ops.quote_name
-    conflict = [field.column for field in _fields(model, with_key=False) if field.name in unique]
-    others = [quoted(field.column) for field in _fields(model, with_key=False) if field.name not in unique]
+    conflict = [quoted(str(field.column)) for field in _fields(model, with_key=False) if field.name in unique]
+    others = [quoted(str(field.column)) for field in _fields(model, with_key=False) if field.name not in unique]
     change = f"UPDATE SET {', '.join(f'{column} = excluded.{column}' for column in others)}" if others else "NOTHING"
-    return f"{_insert(model, with_key=False)} ON CONFLICT ({', '.join(map(quoted, conflict))}) DO {change}"
+    return f"{_insert(model, with_key=False)} ON CONFLICT ({', '.join(conflict)}) DO {change}"
 
 
 @lru_cache(maxsize=128)

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from chain.gateway.errors import NodeBehind
 from chain.gateway.protocol import Header
+
+H = TypeVar("H", bound=Header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,12 @@ def fork_find(stored: Sequence[Header], canonical: Mapping[int, Header | None], 
     return None
 
 
-def linked(parent_hash: str | None, headers: Sequence[Header | None]) -> list[Header]:
+def linked(parent_hash: str | None, headers: Sequence[H | None]) -> list[H]:
     """The leading headers that form one chain on top of `parent_hash` (on anything, where that is `None`).
 
     The node may have moved to another branch between two answers; what does not link is left for the next round.
     """
-    chain: list[Header] = []
+    chain: list[H] = []
     for header in headers:
         if header is None or (parent_hash is not None and header.parent_hash != parent_hash):
             break

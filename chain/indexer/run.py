@@ -1,7 +1,7 @@
 """One step of the indexer, and the loop around it. The same step serves live blocks, catching up and indexing again."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event
@@ -15,7 +15,8 @@ from chain.abi import INDEXED_CONTRACTS
 from chain.address_book import AddressBook
 from chain.errors import FinalityViolated, HandlerFailed, LeaseLost
 from chain.gateway.errors import NodeUnavailable, RangeTooLarge
-from chain.gateway.protocol import ChainGateway, Header, Heads, RawLog
+from chain.gateway.protocol import ChainGateway, Header, Heads, Poll, RawLog, SealedHeader
+from chain.gateway.seal import bloom_may_contain
 from chain.indexer import store
 from chain.indexer.headers import fork_find, linked
 from chain.indexer.lease import LEASE_TIME, lease_release, lease_renew, lease_take, owner_identity
@@ -64,8 +65,8 @@ class Indexer:
         """Do one unit of work.
 
         1. Hold the lease, or stand by.
-        2. Ask for the newest and the newest final block.
-        3. Start again if the contracts of the address book are not those that were indexed.
+        2. Start again if the contracts of the address book are not those that were indexed.
+        3. Ask for the newest block, the newest final one and the next one to index, in one round trip.
         4. If an indexed block is no longer canonical, delete from the fork upward and end the step.
         5. Take the next range of final blocks, or the next blocks of the window by their hashes, and append them.
 
@@ -108,22 +109,25 @@ class Indexer:
         return stream
 
     def _advance(self, stream: Stream) -> Step:
-        heads = self.gateway.heads()
         if stream.contracts_hash != self.book.contracts_hash:
-            self._restart(stream)
+            return Step(removed=self._restart(stream))
+        poll = self.gateway.poll(stream.next_block)
         if stream.last_block is None:
             store.genesis_set(stream=stream, genesis_hash=self._header(0).hash)
-        elif not self._still_canonical(stream, heads):
-            return Step(removed=self._branch_undo(stream, heads))
-        if stream.next_block > heads.latest.number:
-            self._report(stream, heads)
+        elif not self._still_canonical(stream, poll):
+            return Step(removed=self._branch_undo(stream, poll.heads))
+        if poll.next is None:
+            self._report(stream, poll.heads)
             return Step(caught_up=True)
-        if stream.next_block <= heads.finalized_number:
-            return self._range_append(stream, heads)
-        return self._window_append(stream, heads)
+        if stream.next_block <= poll.heads.finalized_number:
+            return self._range_append(stream, poll.heads)
+        return self._window_append(stream, poll.heads, poll.next)
 
-    def _still_canonical(self, stream: Stream, heads: Heads) -> bool:
-        if stream.last_block is None or stream.last_hash == heads.latest.hash:
+    def _still_canonical(self, stream: Stream, poll: Poll) -> bool:
+        """Whether the last indexed block is. Mostly the poll tells: the next block names it, or it is the newest."""
+        if stream.last_block is None or stream.last_hash == poll.heads.latest.hash:
+            return True
+        if poll.next is not None and poll.next.parent_hash == stream.last_hash:
             return True
         (last,) = self.gateway.headers([stream.last_block])
         return last is not None and last.hash == stream.last_hash
@@ -203,19 +207,30 @@ class Indexer:
             raise NodeUnavailable(f"The node has no header for block {last}, which it called final.")
         return headers
 
-    def _window_append(self, stream: Stream, heads: Heads) -> Step:
+    def _window_append(self, stream: Stream, heads: Heads, following: SealedHeader) -> Step:
         first = stream.next_block
         last = min(first + WINDOW_BLOCKS - 1, heads.latest.number)
-        headers = linked(stream.last_hash or None, self.gateway.headers(range(first, last + 1)))
-        logs = self.gateway.logs_by_hash(list(self._contracts), block_hashes=[header.hash for header in headers])
-        for header, of_block in zip(headers, logs, strict=True):
-            if any(log.block_number != header.number for log in of_block):
+        more = self.gateway.headers(range(first + 1, last + 1)) if last > first else []
+        headers = linked(stream.last_hash or None, [following, *more])
+        events = 0
+        for header, logs in zip(headers, self._logs_of(headers), strict=True):
+            if any(log.block_number != header.number for log in logs):
                 raise NodeUnavailable(f"The node's logs name another height than block {header.number}.")
-            scanned = logs_scan(of_block, headers={header.number: header}, contracts=self._contracts)
+            scanned = logs_scan(logs, headers={header.number: header}, contracts=self._contracts)
             store.blocks_append(stream=stream, last=header, logs=scanned, heads=heads)
             fault_point("indexer.between_blocks")
+            events += len(logs)
         done = headers[-1].number if headers else None
-        return Step(first=first if headers else None, last=done, events=sum(map(len, logs)), caught_up=not headers)
+        at_head = done is None or done == heads.latest.number
+        return Step(first=first if headers else None, last=done, events=events, caught_up=at_head)
+
+    def _logs_of(self, headers: Sequence[SealedHeader]) -> list[list[RawLog]]:
+        """The logs of each block. A block whose proven bloom has none of the contracts in it is not asked for."""
+        contracts = list(self._contracts)
+        asked = [header.hash for header in headers if _may_hold(header, contracts)]
+        found = dict(zip(asked, self.gateway.logs_by_hash(contracts, block_hashes=asked), strict=True)) if asked else {}
+        fault_point("indexer.logs_fetched")
+        return [found.get(header.hash, []) for header in headers]
 
     def _report(self, stream: Stream, heads: Heads) -> None:
         fresh = stream.seen_at is not None and timezone.now() - stream.seen_at < REPORT_AFTER
@@ -232,6 +247,11 @@ class Indexer:
     def _contracts(self) -> dict[str, str]:
         """Lower-case addresses and names of the contracts whose events are kept."""
         return {entry.address.lower(): name for name, entry in self.book.contracts.items() if name in INDEXED_CONTRACTS}
+
+
+def _may_hold(header: SealedHeader, contracts: Sequence[str]) -> bool:
+    bloom = header.logs_bloom
+    return bloom is None or any(bloom_may_contain(bloom, address) for address in contracts)
 
 
 def index_to_head(indexer: Indexer, *, limit: int = 1_000_000, progress: Callable[[Step], None] | None = None) -> int:
@@ -252,15 +272,20 @@ def index_to_head(indexer: Indexer, *, limit: int = 1_000_000, progress: Callabl
     raise NodeUnavailable("The chain grows faster than it can be indexed.")
 
 
-def index_forever(make: Callable[[], Indexer], *, chain_id: int, stop: Event, poll_s: float) -> None:
+def index_forever(
+    make: Callable[[], Indexer], *, chain_id: int, stop: Event, poll_s: float, wake: Event | None = None
+) -> None:
     """Step until `stop` is set, whatever happens to the node, the contracts or the database.
 
-    `make` builds the indexer, and builds it anew after an error: the address book may have been replaced. The lease is
-    given back after each error, since another machine may reach what this one does not.
+    `wake` ends the pause between two looks at the head; the pause after an error is kept. `make` builds the indexer,
+    and builds it anew after an error: the address book may have been replaced. The lease is given back after each
+    error, since another machine may reach what this one does not.
     """
     indexer: Indexer | None = None
     failures = 0
     while not stop.is_set():
+        if wake is not None:
+            wake.clear()
         try:
             indexer = indexer or make()
             step = indexer.step()
@@ -272,7 +297,7 @@ def index_forever(make: Callable[[], Indexer], *, chain_id: int, stop: Event, po
             _failure_log(error, failures=failures, pause=pause)
             _failure_tell(indexer, error, chain_id=chain_id)
             indexer = None
-        stop.wait(pause)
+        (stop if wake is None or failures else wake).wait(pause)
     if indexer is not None:
         indexer.close()
 

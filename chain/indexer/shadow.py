@@ -56,7 +56,7 @@ def links() -> list[tuple[str, str]]:
     for model in apps.get_models():
         for field in model._meta.concrete_fields if model not in derived else ():
             if field.related_model is ChainEvent:
-                found.append((model._meta.db_table, field.column))
+                found.append((model._meta.db_table, str(field.column)))
             elif field.related_model in derived:
                 raise TypeError(f"{model._meta.label}.{field.name} refers to a derived row. Refer to its event.")
     return found
@@ -100,8 +100,8 @@ def swap() -> Change:
             cursor.execute(f'DELETE FROM {dialect.live}."{model._meta.db_table}"')  # noqa: S608
         for model in derived:
             _copy(cursor, dialect, model)
-        for model in [*derived, Stream]:
-            cursor.execute(f'DROP TABLE {dialect.hidden}."{model._meta.db_table}"')
+        for table in [model._meta.db_table for model in derived_models()]:
+            cursor.execute(f'DROP TABLE {dialect.hidden}."{table}"')
         handlers.rebuilt()
         fault_point("rebuild.swapped")
     return change

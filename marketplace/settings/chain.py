@@ -15,7 +15,7 @@ WS_URL = env.str("WS_URL", "")
 # One JSON file per chain id: contract addresses, code hashes, block of deployment.
 ADDRESS_BOOK_DIR = Path(env.str("ADDRESS_BOOK_DIR", str(BASE_DIR / "chain" / "deployments")))
 
-INDEX_POLL_INTERVAL_S = env.float("INDEX_POLL_INTERVAL_S", 0.5)
+INDEX_POLL_INTERVAL_S = env.float("INDEX_POLL_INTERVAL_S", 0.25)
 
 # A wallet whose keys the development node holds. System checks refuse it outside demo mode
 # and outside development chains.

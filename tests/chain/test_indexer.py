@@ -341,13 +341,13 @@ def test_loop_that_cannot_even_begin_says_why_in_the_status(market):
 
 def test_loop_reports_a_dead_node_in_the_status_and_goes_on_when_it_answers(market, monkeypatch):
     stop, said = threading.Event(), []
-    real = market.gateway.heads
+    real = market.gateway.poll
     calls = iter(range(100))
 
-    def flaky():
+    def flaky(next_block):
         if next(calls) in {1, 2}:
             raise NodeUnavailable("The node at endpoint 1 does not answer (ConnectionError).")
-        return real()
+        return real(next_block)
 
     class Pace:
         """Stands for the Event: notes the pause instead of sleeping, and ends the loop."""
@@ -360,7 +360,7 @@ def test_loop_reports_a_dead_node_in_the_status_and_goes_on_when_it_answers(mark
             if len(said) == 8:
                 stop.set()
 
-    monkeypatch.setattr(market.gateway, "heads", flaky)
+    monkeypatch.setattr(market.gateway, "poll", flaky)
     index_forever(market.indexer, chain_id=31337, stop=Pace(), poll_s=0.5)
     errors = [pause for pause, code in said if code == "chain.node_unavailable"]
     assert errors[:2] == [1.0, 2.0], "each failure doubles the pause"

@@ -82,6 +82,7 @@ class DemoConfig:
             "WEIGHHOUSE_ADDRESS_BOOK_DIR": str(self.var / "deployments"),
             "WEIGHHOUSE_BROKER_URL": self.broker_url,
             "WEIGHHOUSE_RPC_URL": self.rpc_url,
+            "WEIGHHOUSE_WS_URL": self.rpc_url.replace("http://", "ws://", 1),
             "WEIGHHOUSE_CHAIN_ID": str(CHAIN_ID),
             "WEIGHHOUSE_SANDBOX_BWRAP": binaries.bubblewrap(),
             "WEIGHHOUSE_SITE_URL": self.site_url,

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from weighhouse.core.errors import WeighhouseError
 
+from chain.gateway.newheads import NewHeads
 from chain.indexer.build import indexer_build
 from chain.indexer.run import index_forever, index_to_head
 
@@ -40,9 +41,20 @@ class Command(BaseCommand):
         self.stdout.write(f"{events} events indexed.")
 
     def _forever(self) -> None:
-        stop = Event()
+        stop, wake = Event(), Event()
+
+        def end(*_: object) -> None:
+            stop.set()
+            wake.set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, end)
+        new_heads = NewHeads(settings.WS_URL, wake.set) if settings.WS_URL else None
+        if new_heads is not None:
+            new_heads.start()
         self.stdout.write(f"Indexing chain {settings.CHAIN_ID}.")
-        index_forever(indexer_build, chain_id=settings.CHAIN_ID, stop=stop, poll_s=settings.INDEX_POLL_INTERVAL_S)
+        poll_s = settings.INDEX_POLL_INTERVAL_S
+        index_forever(indexer_build, chain_id=settings.CHAIN_ID, stop=stop, poll_s=poll_s, wake=wake)
+        if new_heads is not None:
+            new_heads.stop()
         self.stdout.write("Indexing ended.")
