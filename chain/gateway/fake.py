@@ -149,6 +149,15 @@ class FakeGateway:
             return hex(self._blocks[-1].number)
         raise RpcError(f"The chain in memory does not know {method} with {len(params)} parameters.", rpc_code=-32601)
 
+    def request_many(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        answers: list[Any] = []
+        for method, params in calls:
+            try:
+                answers.append(self.request(method, params))
+            except RpcError as error:
+                answers.append(error)
+        return answers
+
     def _of(self, block_hash: str, addresses: Sequence[str]) -> list[RawLog]:
         wanted = {address.lower() for address in addresses}
         return [log for log in self._logs[block_hash] if log.address in wanted]

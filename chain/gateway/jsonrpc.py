@@ -140,6 +140,13 @@ class JsonRpcGateway:
     def request(self, method: str, params: Sequence[Any]) -> Any:
         return self._batch([(method, params)])[0]
 
+    def request_many(self, calls: Sequence[Call]) -> list[Any]:
+        answers = self._batch(calls, tolerate=set(range(len(calls))))
+        for answer in answers:
+            if isinstance(answer, RateLimited):
+                raise answer
+        return answers
+
     def _batch(self, calls: Sequence[Call], *, tolerate: set[int] | None = None, reverts: bool = False) -> list[Any]:
         """The results of `calls`, in order.
 

@@ -105,3 +105,7 @@ class ChainGateway(Protocol):
     def request(self, method: str, params: Sequence[Any]) -> Any:
         """Any other JSON-RPC method. Raises `Reverted`, `RpcError`, and whatever else the node's error means."""
         ...
+
+    def request_many(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Several such requests in batches. A node's error to one of them stands in its place, as a `ChainError`."""
+        ...
