@@ -35,7 +35,7 @@ def transaction_at_nonce(
     if number is None:
         return None
     block = gateway.request("eth_getBlockByNumber", [hex(number), True])
-    return _transaction_in(block, sender, nonce)
+    return _transaction_in(block, number, sender, nonce)
 
 
 def _block_bisect(gateway: ChainGateway, sender: str, nonce: int, *, first: int, last: int) -> int | None:
@@ -81,12 +81,14 @@ def _counts(gateway: ChainGateway, sender: str, numbers: list[int]) -> dict[int,
     return counts
 
 
-def _transaction_in(block: Any, sender: str, nonce: int) -> SentTransaction | None:
+def _transaction_in(block: Any, number: int, sender: str, nonce: int) -> SentTransaction | None:
     if block is None:
         raise NodeBehind("The node no longer has a block that it just answered about.")
     if not isinstance(block, dict) or not isinstance(block.get("transactions"), list):
         raise NodeUnavailable("The node answered something that is not a block with transactions.")
     place = position_parse(block.get("number"), "block number"), hash_parse(block.get("hash"))
+    if place[0] != number:
+        raise NodeUnavailable(f"The node answered block {place[0]} instead of block {number}.")
     for item in block["transactions"]:
         if not isinstance(item, dict):
             raise NodeUnavailable("The node answered a block without its transactions.")

@@ -98,8 +98,8 @@ def _licence_rows(views: list[LicenceView]) -> list[LicenceRow]:
 
 def _orders_open(request: HttpRequest) -> list[tuple[Order, OrderProgress]]:
     """The newest purchases that the index has not seen."""
-    rows = orders.order_list(request.user).filter(kind=OrderKind.BUY, event=None)[:ORDERS_SHOWN]  # type: ignore[arg-type]
-    return [(order, order_progress(order)) for order in rows]
+    rows = orders.order_list_on_its_way(request.user, kind=OrderKind.BUY)[:ORDERS_SHOWN]  # type: ignore[arg-type]
+    return [order_progress(order) for order in rows]
 
 
 @login_required
