@@ -78,7 +78,9 @@ class Order(models.Model):
     followed_state = models.CharField(max_length=16, choices=OrderState, default=OrderState.SENT)
     error = models.JSONField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # When the follower asked last, and when a page did: a page asks less, and must not keep the follower away.
     checked_at = models.DateTimeField(null=True)
+    peeked_at = models.DateTimeField(null=True)
 
     # The nonce that the wallet will use, as the node expects it, until the transaction itself or the account says it.
     nonce = models.PositiveBigIntegerField(null=True)

@@ -1,5 +1,6 @@
 """Where an order stands, in words: each state of a transaction has its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.urls import reverse
@@ -59,11 +60,19 @@ class OrderProgress:
 
 def order_progress(order: Order) -> tuple[Order, OrderProgress]:
     """The order as it is at this moment, and what to say: by the index and, while that has no log, by the node."""
+    return orders_progress([order])[0]
+
+
+def orders_progress(orders: Sequence[Order]) -> list[tuple[Order, OrderProgress]]:
+    """`order_progress` of several. The node is asked once for all of them."""
     try:
-        order = services.order_check(order=order)
+        return [(order, _progress(order)) for order in services.orders_check(orders)]
     except ChainError:
-        return order, _without_node(order)
-    return order, _seen(order) if order.state == OrderState.SEEN else _followed(order)
+        return [(order, _without_node(order)) for order in orders]
+
+
+def _progress(order: Order) -> OrderProgress:
+    return _seen(order) if order.state == OrderState.SEEN else _followed(order)
 
 
 def _followed(order: Order) -> OrderProgress:
@@ -79,6 +88,8 @@ def _followed(order: Order) -> OrderProgress:
 
 def _without_node(order: Order) -> OrderProgress:
     """Nothing is concluded from a silence: what was known is shown, and that it may be old."""
+    if order.state not in _LIVE:
+        return _progress(order)
     said = "Sent. " if order.tx_hash else ""
     text = f"{said}The chain node does not answer at the moment, so it cannot be said whether it is in a block."
     return OrderProgress(order.state, text, "live", f"{order.state}-no-node", poll=_POLL_SLOWLY)

@@ -51,7 +51,7 @@ def test_order_reverted_by_the_contract_says_why(market, plan_id, buyer):
     follow()
     order = again(order)
     assert (order.state, order.error["code"]) == ("reverted", ValueDiffers.code)
-    assert (order.error["error"], order.error["args"]) == ("ValueDiffers", {"required_wei": "1000", "sent_wei": "1"})
+    assert (order.error["error"], order.error["args"]) == ("ValueDiffers", {"required": "1000", "sent": "1"})
     assert "needs exactly 1000 wei sent along, 1 came" in selectors.order_message(order)
 
 

@@ -228,3 +228,12 @@ def test_intents_of_one_account_do_not_hold_up_another(market, plan_id, buyer, o
     services.orders_follow()
     assert state_of(order) == "mined"
     assert Order.objects.filter(checked_at=None).count() == 8
+
+
+def test_page_that_polls_an_order_does_not_keep_the_follower_away(market, plan_id, buyer):
+    order = intend(buyer, plan_id)
+    tx_hash = send_buy(market, plan_id)
+    services.orders_check([again(order)])
+    assert state_of(order) == "intent", "a page searches for nothing"
+    services.orders_follow()
+    assert again(order).tx_hash == tx_hash

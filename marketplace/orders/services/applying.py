@@ -27,8 +27,8 @@ _SAME_NAMES = {
 }
 
 
-def finding_apply(*, order: Order, finding: Finding | None, now: datetime) -> None:
-    """Store where the order's transaction is. No finding changes nothing but the time of the question.
+def finding_apply(*, order: Order, finding: Finding | None, now: datetime, stamp: str = "checked_at") -> None:
+    """Store where the order's transaction is. No finding changes nothing but the time of the question, in `stamp`.
 
     The indexer may have seen the log meanwhile, and it is right: an order with an event is left alone.
     """
@@ -36,10 +36,10 @@ def finding_apply(*, order: Order, finding: Finding | None, now: datetime) -> No
     was_in = order.block_hash
     try:
         with transaction.atomic():
-            _store(order, {**changes, "checked_at": now})
+            _store(order, {**changes, stamp: now})
     except IntegrityError:
         # Another order took the hash at this moment. The next round looks again.
-        _store(order, {"checked_at": now})
+        _store(order, {stamp: now})
     order.refresh_from_db()
     if order.event_id is None and (order.followed_state == OrderState.MINED or order.replaced_by):
         _index_ask(order, was_in=was_in)

@@ -61,21 +61,27 @@ def orders_follow() -> int:
     return len(orders)
 
 
-def order_check(*, order: Order) -> Order:
-    """The order, asked about at this moment where nobody did within a second. Nothing is searched for.
+def orders_check(orders: Sequence[Order]) -> list[Order]:
+    """The orders, asked about at this moment where nobody did within a second. Nothing is searched for.
 
     Raises the gateway's errors where no node answers; then nothing changed.
     """
     now = timezone.now()
-    if order.event_id is None and not _is_closed_for_good(order) and not _was_checked(order, now):
-        claimed = Order.objects.filter(pk=order.pk, event=None, checked_at=order.checked_at).update(checked_at=now)
-        if claimed:
-            _follow([order], searches=0)
-    return Order.objects.select_related("account", "event").get(pk=order.pk)
+    _follow([order for order in orders if _is_peeked(order, now)], searches=0, stamp="peeked_at")
+    fresh = Order.objects.select_related("account", "event").in_bulk([order.pk for order in orders])
+    return [fresh[order.pk] for order in orders]
+
+
+def _is_peeked(order: Order, now: datetime) -> bool:
+    """Whether this page may ask: of many that do at once, one does."""
+    if order.event_id is not None or _is_closed_for_good(order) or _was_checked(order, now):
+        return False
+    mine = Order.objects.filter(pk=order.pk, event=None, peeked_at=order.peeked_at)
+    return bool(mine.update(peeked_at=now))
 
 
 def _was_checked(order: Order, now: datetime) -> bool:
-    return order.checked_at is not None and order.checked_at > now - CHECK_INTERVAL
+    return any(at is not None and at > now - CHECK_INTERVAL for at in (order.checked_at, order.peeked_at))
 
 
 def _is_closed_for_good(order: Order) -> bool:
@@ -101,15 +107,15 @@ def _is_searched(order: Order, now: datetime) -> bool:
     return order.known_at is None and not order.block_hash and order.created_at < now - SEARCH_AFTER
 
 
-def _follow(orders: Sequence[Order], *, searches: int) -> None:
+def _follow(orders: Sequence[Order], *, searches: int, stamp: str = "checked_at") -> None:
     now = timezone.now()
     asked = [order for order in orders if _can_be_asked(order)]
     findings = tracking.fates([_sought(order, now) for order in asked], searches=searches)
     for order, finding in zip(asked, findings, strict=True):
-        finding_apply(order=order, finding=finding, now=now)
+        finding_apply(order=order, finding=finding, now=now, stamp=stamp)
     # Orders that only an event can tell of were looked for there.
     rest = [order.pk for order in orders if not _can_be_asked(order)]
-    Order.objects.filter(pk__in=rest, event=None).update(checked_at=now)
+    Order.objects.filter(pk__in=rest, event=None).update(**{stamp: now})
 
 
 def _learn(now: datetime) -> None:

@@ -1,6 +1,5 @@
 """Which event fulfils an order, and which call of a contract would."""
 
-from django.db import transaction
 from django.db.models import Q
 
 from chain import selectors as chain
@@ -133,5 +132,4 @@ def orders_match_event(*, event: ChainEvent) -> int:
     """Tie every order of the event's transaction to it that it fulfils. Returns how many."""
     named = Q(tx_hash=event.tx_hash) | Q(replaced_by=event.tx_hash)
     orders = Order.objects.filter(named, event=None).select_related("account")
-    with transaction.atomic():
-        return sum(order_match(order=order, event=event) for order in orders)
+    return sum(order_match(order=order, event=event) for order in orders)

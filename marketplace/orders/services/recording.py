@@ -131,7 +131,7 @@ def _hash_tell(order: Order, tx_hash: str) -> None:
 def _forget(order: Order) -> None:
     """Take back what the chain told of an order whose hash it found."""
     order.tx_hash, order.event, order.error, order.replaced_by = None, None, None, ""
-    order.sender, order.call_hash, order.known_at = "", "", None
+    order.sender, order.call_hash, order.known_at, order.is_nonce_certain = "", "", None, False
     order.block_number, order.block_hash = None, ""
 
 

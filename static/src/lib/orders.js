@@ -23,9 +23,9 @@ export class Intent {
     }
   }
 
-  /** The wallet did not send. Only what a person rejected is known not to be on its way. */
+  /** The wallet did not answer with a hash. Only what was rejected, or refused by the contract, is surely not sent. */
   async failed(error) {
-    if (!this.id || explain(error).state !== "rejected") return;
+    if (!this.id || !["rejected", "reverted"].includes(explain(error).state)) return;
     await api("PATCH", `/api/v1/orders/${this.id}`, { rejected: true }).catch(() => null);
   }
 
