@@ -109,12 +109,17 @@ def test_order_before_the_wallet_answered_waits_for_it(signed_in, buyer, listed,
 
 def test_order_polled_by_many_pages_asks_the_node_once_a_second(signed_in, buyer, bought, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        "marketplace.orders.services.following.tracking.fates", lambda *a, **k: asked.append(a) or [None]
-    )
+    real = JsonRpcGateway.request_many
+
+    def request_many(gateway, calls):
+        asked.extend(method for method, _ in calls)
+        return real(gateway, calls)
+
+    monkeypatch.setattr(JsonRpcGateway, "request_many", request_many)
+    monkeypatch.setattr("marketplace.orders.services.following.CHECK_INTERVAL", timedelta(hours=1))
     for _ in range(3):
         signed_in(buyer).get(f"/orders/{bought.pk}/state/")
-    assert len(asked) == 1
+    assert asked.count("eth_getTransactionReceipt") == 1
 
 
 @pytest.mark.parametrize("state", [state for state in OrderState if state != OrderState.SEEN])
