@@ -103,6 +103,11 @@ def contract_abi(name: str) -> list[abi.AbiItem]:
     return abi.artefact(name).abi
 
 
+def event_arguments(contract: str, name: str) -> tuple[str, ...]:
+    """The names of an event's arguments, in order. Raises `UnknownContract`."""
+    return abi.artefact(contract).events[abi.event_topic(contract, name)].order
+
+
 def licence_states(licence_ids: Iterable[int], *, block_hash: str | None = None) -> dict[int, LicenceState]:
     """Ask the market itself, not the read model, about licences at one block: the newest, or `block_hash`.
 

@@ -13,9 +13,10 @@ from chain import abi
 from chain.address_book import book_read
 from chain.errors import EncodingError, TransactionFailed, TransactionTimeout
 from chain.gateway import get_gateway
-from chain.gateway.errors import Reverted
+from chain.gateway.errors import ChainError, Reverted
 from chain.gateway.parse import number_parse
 from chain.gateway.protocol import ChainGateway, Receipt
+from chain.sent import SentTransaction, sent_parse
 
 POLL_INTERVAL_S = 0.05
 # The estimate is of the state now; the transaction meets another one, in which more has vested and storage slots may
@@ -127,16 +128,26 @@ def receipt_wait(tx_hash: str, *, timeout_s: float = 120.0, gateway: ChainGatewa
 
 
 def _failure_reason(tx_hash: str, receipt: Receipt, gateway: ChainGateway) -> str:
-    """Run a failed transaction again on top of its own block; the state may have moved, so that this is a hint."""
     sent = gateway.request("eth_getTransactionByHash", [tx_hash])
-    if not isinstance(sent, dict):
-        return "the node no longer knows it"
-    again = {name: sent[name] for name in ("from", "to", "value") if sent.get(name)} | {"data": sent.get("input", "0x")}
-    try:
-        gateway.request("eth_call", [again, hex(receipt.block_number)])
-    except Reverted as error:
-        return error.message
-    return "the reason cannot be reproduced; it may have run out of gas"
+    if sent is None:
+        return "the node no longer knows it."
+    (answer,) = gateway.request_many([rerun(sent_parse(sent), receipt.block_number)])
+    return refusal_reason(answer)
+
+
+def rerun(sent: SentTransaction, block_number: int) -> tuple[str, list[Any]]:
+    """The request that runs a failed transaction again on top of its own block. The state may have moved: a hint."""
+    again = {"from": sent.sender, "value": hex(sent.value), "data": "0x" + sent.data.hex()}
+    return "eth_call", [again if sent.to is None else {"to": sent.to, **again}, hex(block_number)]
+
+
+def refusal_reason(answer: Any) -> str:
+    """Why a transaction failed, in words, by the answer to `rerun`."""
+    if isinstance(answer, Reverted):
+        return answer.message
+    if isinstance(answer, ChainError):
+        return "the node cannot run it again."
+    return "the reason cannot be reproduced; it may have run out of gas."
 
 
 def _fees(gateway: ChainGateway) -> dict[str, int]:

@@ -64,6 +64,7 @@ api-licences        GET     401       200       200   200      403
 api-orders          GET     401       200       200   200      403
 api-orders          POST    401       201       201   201      403
 api-order           GET     401       404       200   404      403
+api-order           PATCH   401       404       200   404      403
 api-jobs            GET     401       200       200   200      403
 api-jobs            POST    401       403       202   403      403
 api-job             GET     401       404       200   404      403
@@ -199,6 +200,7 @@ class World:
             "api-keys": {"name": "a script", "scopes": ["run"]},
             "api-model-plans": {"price": "1", "supply": 1, "flags": 1},
             "api-orders": {"tx_hash": "0x" + "cd" * 32, "plan": str(self.sold.plan_id)},
+            "api-order": {"tx_hash": "0x" + "ab" * 32},
             "api-jobs": {"model": str(self.sold.model_id), "inputs": ["the house"]},
             "api-uploads": {"name": "New", "task": "text-classification", "licence": "MIT"},
             "api-releases": {"upload": str(self.upload.pk)},

@@ -164,6 +164,15 @@ class FakeGateway:
             return [EndpointHealth("endpoint 1", "healthy", head, 0, 0, "", answered_at)]
         return [EndpointHealth("endpoint 1", "failing", head, 0, 1, self.failure.code, answered_at)]
 
+    def request_many(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        answers: list[Any] = []
+        for method, params in calls:
+            try:
+                answers.append(self.request(method, params))
+            except RpcError as error:
+                answers.append(error)
+        return answers
+
     def _of(self, block_hash: str, addresses: Sequence[str]) -> list[RawLog]:
         wanted = {address.lower() for address in addresses}
         return [log for log in self._logs[block_hash] if log.address in wanted]

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from eth_utils.crypto import keccak
 
 from chain.gateway.endpoint import Call, chain_id_check, value
-from chain.gateway.errors import AlreadyKnown, NodeBehind, NodeUnavailable, Reverted, RpcError
+from chain.gateway.errors import AlreadyKnown, NodeBehind, NodeUnavailable, RateLimited, Reverted, RpcError
 from chain.gateway.health import HealthBook
 from chain.gateway.parse import bytes_parse, logs_parse, number_parse, receipt_parse, sealed_header_parse
 from chain.gateway.pool import LATEST, EndpointPool
@@ -125,6 +125,15 @@ class JsonRpcGateway:
             return None if answer is None else receipt_parse(answer)
 
         return self._pool.ask([("eth_getTransactionReceipt", [tx_hash])], read, newest=True)
+
+    def request_many(self, calls: Sequence[Call]) -> list[Any]:
+        def read(answers: list[Any]) -> list[Any]:
+            for answer in answers:
+                if isinstance(answer, RateLimited):
+                    raise answer
+            return answers
+
+        return [answer for part in _parts(calls, BATCH_SIZE) for answer in self._pool.ask(part, read, newest=True)]
 
     def request(self, method: str, params: Sequence[Any]) -> Any:
         try:

@@ -160,3 +160,7 @@ class ChainGateway(Protocol):
     def endpoint_health(self) -> list[EndpointHealth]:
         """How each endpoint fares, in the order of the settings. Asks nobody, raises nothing."""
         ...
+
+    def request_many(self, calls: Sequence[tuple[str, Sequence[Any]]]) -> list[Any]:
+        """Several such requests in batches. A node's error to one of them stands in its place, as a `ChainError`."""
+        ...

@@ -10,7 +10,7 @@ class OrderNotFoundError(WeighhouseError):
 
 
 class OrderConflictError(WeighhouseError):
-    """The account recorded this transaction already, as something else."""
+    """The account recorded this transaction already as something else, or this order as another transaction."""
 
     code = "order.conflict"
 

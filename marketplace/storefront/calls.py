@@ -14,8 +14,8 @@ from marketplace.orders.models import OrderKind
 class WalletCall:
     """A call of the market. `what` goes on from "Confirm in your wallet:", `label` is the button's.
 
-    `token` and `price` say what the call pays: the script has the market allowed to take it first. `plan_id` is for the
-    order of a purchase or a change of a plan.
+    `token` and `price` say what the call pays: the script has the market allowed to take it first. `plan_id` and
+    `licence_id` say what the order is about.
     """
 
     name: str
@@ -27,6 +27,7 @@ class WalletCall:
     token: str = NATIVE
     price: int = 0
     plan_id: int | None = None
+    licence_id: int | None = None
 
     @property
     def args_json(self) -> str:
@@ -58,17 +59,20 @@ def renew_call(licence_id: int, plan: Plan, *, price_text: str) -> WalletCall:
         f"Renew for {price_text}",
         token=plan.token,
         price=plan.price,
+        licence_id=licence_id,
     )
 
 
 def cancel_call(licence_id: int, *, holder: str, label: str) -> WalletCall:
     what = f"cancel licence {licence_id} for good"
-    return WalletCall("cancel", [licence_id, holder], OrderKind.CANCEL, what, label, look="danger")
+    args = [licence_id, holder]
+    return WalletCall("cancel", args, OrderKind.CANCEL, what, label, look="danger", licence_id=licence_id)
 
 
 def settle_call(licence_id: int, *, holder: str, refund_text: str) -> WalletCall:
     what = f"settle licence {licence_id} and have {refund_text} paid to {holder}"
-    return WalletCall("settle", [licence_id, holder], OrderKind.SETTLE, what, f"Settle: {refund_text} to the holder")
+    label = f"Settle: {refund_text} to the holder"
+    return WalletCall("settle", [licence_id, holder], OrderKind.SETTLE, what, label, licence_id=licence_id)
 
 
 def collect_call(licence_ids: Sequence[int], *, label: str) -> WalletCall:

@@ -1,13 +1,14 @@
 """Where an order stands, in words: each state of a transaction has its own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.urls import reverse
 
-from chain import selectors as chain
 from chain.gateway.errors import ChainError
+from marketplace.orders import services
 from marketplace.orders.models import Order, OrderKind, OrderState
-from marketplace.orders.selectors import order_message
+from marketplace.orders.selectors import order_block, order_confirmations, order_is_final, order_message
 
 # What each kind did once its event was seen, from the event's arguments.
 _TEXTS = {
@@ -30,56 +31,85 @@ _TEXTS = {
 
 _POLL = "1s"
 _POLL_SLOWLY = "10s"
+# States in which a block is awaited; the others are asked about now and then.
+_LIVE = frozenset({OrderState.INTENT, OrderState.SENT, OrderState.PENDING, OrderState.MINED})
+_LOOKS = {
+    **dict.fromkeys(_LIVE, "live"),
+    OrderState.REORGED: "warn",
+    OrderState.REVERTED: "bad",
+    OrderState.ABANDONED: "",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class OrderProgress:
-    """`state` is for scripts and tests, `text` for people. `poll` is how often to ask again while `is_open`."""
+    """`state` is for scripts and tests, `text` for people. `poll` is how often to ask again while `is_open`.
+
+    `key` changes with what the page would say, so that a poll which finds the same announces nothing.
+    """
 
     state: str
     text: str
     look: str
+    key: str
     is_open: bool = True
     poll: str = _POLL
     link: str = ""
     link_text: str = ""
 
 
-def order_progress(order: Order) -> OrderProgress:
-    """The order's state by the index and, while that has seen nothing, by the node's receipt."""
-    match order.state:
-        case OrderState.SEEN:
-            return _seen(order)
-        case OrderState.REVERTED:
-            return OrderProgress("reverted", order_message(order), "bad", is_open=False)
-        case OrderState.UNKNOWN:
-            return OrderProgress("unknown", order_message(order), "warn", poll=_POLL_SLOWLY)
-        case _:
-            return _sent(order)
+def order_progress(order: Order) -> tuple[Order, OrderProgress]:
+    """The order as it is at this moment, and what to say: by the index and, while that has no log, by the node."""
+    return orders_progress([order])[0]
 
 
-def _sent(order: Order) -> OrderProgress:
+def orders_progress(orders: Sequence[Order]) -> list[tuple[Order, OrderProgress]]:
+    """`order_progress` of several. The node is asked once for all of them."""
     try:
-        receipt = chain.transaction_receipt(order.tx_hash)
+        return [(order, _progress(order)) for order in services.orders_check(orders)]
     except ChainError:
-        text = "Sent. The chain node does not answer at the moment, so it cannot be said whether it is in a block."
-        return OrderProgress("sent", text, "live", poll=_POLL_SLOWLY)
-    if receipt is None:
-        return OrderProgress("sent", "Sent to the network. Waiting for a block.", "live")
-    if receipt.succeeded:
-        text = f"In block {receipt.block_number}. Waiting for the index of this site to see it."
-        return OrderProgress("mined", text, "live")
-    return OrderProgress("refused", "The contract refused the transaction. Reading the reason.", "live")
+        return [(order, _without_node(order)) for order in orders]
+
+
+def _progress(order: Order) -> OrderProgress:
+    return _seen(order) if order.state == OrderState.SEEN else _followed(order)
+
+
+def _followed(order: Order) -> OrderProgress:
+    state, text = order.state, order_message(order)
+    block = order_block(order)
+    if state == OrderState.MINED:
+        text = f"In block {block}, by the node. Waiting for the index of this site to see it: only then does it count."
+    elif state == OrderState.UNMATCHED:
+        text = f"Block {block}: {text}"
+    poll = _POLL if state in _LIVE else _POLL_SLOWLY
+    return OrderProgress(state, text, _LOOKS.get(state, "warn"), state, poll=poll)
+
+
+def _without_node(order: Order) -> OrderProgress:
+    """Nothing is concluded from a silence: what was known is shown, and that it may be old."""
+    if order.state not in _LIVE:
+        return _progress(order)
+    said = "Sent. " if order.tx_hash else ""
+    text = f"{said}The chain node does not answer at the moment, so it cannot be said whether it is in a block."
+    return OrderProgress(order.state, text, "live", f"{order.state}-no-node", poll=_POLL_SLOWLY)
 
 
 def _seen(order: Order) -> OrderProgress:
     event = order.event
     if event is None:
         raise ValueError("an order that was seen has its event")
-    block = f"The index has seen it in block {event.block_number}."
-    text = _TEXTS[OrderKind(order.kind)].format(**event.args)
+    is_final = order_is_final(order)
+    depth = "final" if is_final else _depth_text(order_confirmations(order) or 1)
+    text = f"{_TEXTS[OrderKind(order.kind)].format(**event.args)} In block {event.block_number}, {depth}."
     link, link_text = _next_step(order, event.args)
-    return OrderProgress("seen", f"{text} {block}", "ok", is_open=False, link=link, link_text=link_text)
+    key = "final" if is_final else "seen"
+    # A re-org may still take it back.
+    return OrderProgress("seen", text, "ok", key, not is_final, _POLL_SLOWLY, link, link_text)
+
+
+def _depth_text(confirmations: int) -> str:
+    return "1 confirmation" if confirmations == 1 else f"{confirmations} confirmations"
 
 
 def _next_step(order: Order, args: dict[str, str]) -> tuple[str, str]:

@@ -3,10 +3,13 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.conftest import BUYER, model_path
+from tests.e2e.conftest import BUYER, HOLDER, PUBLISHER, SCRIPTER, model_path
 from tests.e2e.wallets import RDNS, other_wallet
+from tools.demo.supervisor import BLOCK_TIME_S
 
 pytestmark = pytest.mark.e2e
+
+NATIVE = "0x" + "00" * 20
 
 
 def test_wallet_on_another_chain_is_offered_the_switch(visit, node):
@@ -66,3 +69,80 @@ def test_dead_node_shows_a_banner_and_reading_goes_on(visit, stack):
             break
         visitor.page.wait_for_timeout(1000)
     expect(banner).to_have_count(0)
+
+
+@pytest.fixture
+def before_paying(visit, chain_side):
+    """`before_paying(place)`: a person in front of a new plan of Market days for 0.001 ETH. Visitor and button."""
+
+    def prepare(place: int):
+        buyer = visit()
+        path = model_path(buyer, "Market days")
+        model = int(path.split("/")[2])
+        number = chain_side.add_plan(model, by=PUBLISHER, token=NATIVE, price=10**15) & 0xFFFFFFFF
+        buyer.sign_in(place, following=path)
+        button = buyer.page.locator(f"#plan-{number} [data-buy] button")
+        for _ in range(60):
+            if button.count():
+                break
+            buyer.page.wait_for_timeout(500)
+            buyer.page.reload()
+        return buyer, button
+
+    return prepare
+
+
+def orders_of(visitor) -> list[dict]:
+    return visitor.api("GET", "/api/v1/orders")[1]["results"]
+
+
+def test_purchase_of_a_page_that_was_closed_before_it_told_the_hash_is_found_again(before_paying, node):
+    buyer, button = before_paying(SCRIPTER)
+    account = node.accounts[SCRIPTER]
+    sent = int(node.rpc("eth_getTransactionCount", account, "latest"), 16)
+    # What the page would tell never arrives, and then the page is gone.
+    buyer.context.route("**/api/v1/orders/*", lambda route: route.abort())
+    button.click()
+    buyer.approve("Pays 0.001 ETH.")
+    buyer.status("unknown")
+    assert int(node.rpc("eth_getTransactionCount", account, "latest"), 16) == sent + 1
+    buyer.page.close()
+    buyer.page = buyer.context.new_page()
+    buyer.open("/licences/")
+    order = {}
+    for _ in range(90):
+        (order, *_older) = orders_of(buyer)
+        if order["state"] == "seen":
+            break
+        buyer.page.wait_for_timeout(1000)
+    assert (order["state"], order["nonce"]) == ("seen", sent)
+    buyer.open("/licences/")
+    expect(buyer.page.get_by_text(order["licence"], exact=True)).to_be_visible()
+
+
+def test_purchase_that_was_cancelled_in_the_wallet_says_so(before_paying, node):
+    buyer, button = before_paying(HOLDER)
+    account = node.accounts[HOLDER]
+    node.rpc("evm_setIntervalMining", 0)
+    try:
+        button.click()
+        buyer.approve("Pays 0.001 ETH.")
+        expect(buyer.order("pending")).to_contain_text("Waiting for a block.")
+        nonce = hex(int(node.rpc("eth_getTransactionCount", account, "latest"), 16))
+        fees = {"maxFeePerGas": hex(10**12), "maxPriorityFeePerGas": hex(10**11), "gas": hex(21_000)}
+        node.rpc("eth_sendTransaction", {"from": account, "to": account, "value": "0x0", "nonce": nonce, **fees})
+    finally:
+        node.rpc("evm_setIntervalMining", BLOCK_TIME_S)
+        node.rpc("evm_mine")
+    expect(buyer.order("cancelled")).to_contain_text("Nothing was bought or changed")
+    (order, *_older) = orders_of(buyer)
+    assert (order["state"], order["licence"]) == ("cancelled", None)
+
+
+def test_purchase_that_was_rejected_in_the_wallet_is_not_awaited(before_paying):
+    buyer, button = before_paying(HOLDER)
+    button.click()
+    buyer.reject("Pays 0.001 ETH.")
+    expect(buyer.status("rejected")).to_contain_text("Nothing was sent and nothing was paid.")
+    (order, *_older) = orders_of(buyer)
+    assert (order["state"], order["tx_hash"]) == ("abandoned", None)

@@ -22,7 +22,7 @@ from marketplace.orders.models import Order, OrderKind
 from marketplace.storefront.calls import WalletCall, retire_call
 from marketplace.storefront.income import IncomePicture, income_picture
 from marketplace.storefront.leaving import STATE_WORDS
-from marketplace.storefront.progress import OrderProgress, order_progress
+from marketplace.storefront.progress import OrderProgress, orders_progress
 from models_registry import selectors as registry
 from models_registry.selectors import Lineage, ModelSummary
 
@@ -98,8 +98,8 @@ def _licence_rows(views: list[LicenceView]) -> list[LicenceRow]:
 
 def _orders_open(request: HttpRequest) -> list[tuple[Order, OrderProgress]]:
     """The newest purchases that the index has not seen."""
-    rows = orders.order_list(request.user).filter(kind=OrderKind.BUY, event=None)[:ORDERS_SHOWN]  # type: ignore[arg-type]
-    return [(order, order_progress(order)) for order in rows]
+    rows = orders.order_list_on_its_way(request.user, kind=OrderKind.BUY)[:ORDERS_SHOWN]  # type: ignore[arg-type]
+    return orders_progress(list(rows))
 
 
 @login_required

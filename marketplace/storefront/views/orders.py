@@ -1,4 +1,4 @@
-"""Fragments that follow an order until the indexer saw its log."""
+"""Fragments that follow an order until the indexer saw its log, and until that is final."""
 
 from uuid import UUID
 
@@ -20,7 +20,7 @@ NOT_CHANGED = 204
 def order_state(request: HttpRequest, order_id: UUID) -> HttpResponse:
     """The order as it stands. A poll that saw the same state gets no content, so nothing is announced twice."""
     order = selectors.order_get(account=request.user, order_id=order_id)  # type: ignore[arg-type]
-    shown = order_progress(order)
-    if request.GET.get("seen") == shown.state and shown.is_open:
+    order, shown = order_progress(order)
+    if request.GET.get("seen") == shown.key and shown.is_open:
         return HttpResponse(status=NOT_CHANGED)
     return render(request, "storefront/parts/order.html", {"order": order, "shown": shown})

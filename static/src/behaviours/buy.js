@@ -4,7 +4,7 @@ import { revertOf, StateError } from "../lib/errors.js";
 import { behaviour } from "../lib/page.js";
 import { allowanceOf, approve, balanceCheck, permit, tryBefore } from "../lib/pay.js";
 import { Status } from "../lib/status.js";
-import { follow, send, withWallet } from "../lib/transact.js";
+import { order, withWallet } from "../lib/transact.js";
 
 /** The terms that this page shows. The contract compares their hash with its own. */
 function termsOf(box) {
@@ -32,10 +32,9 @@ async function buy(client, status, plan) {
     ? marketCall("buy", [plan.id, plan.hash, client.account.address], plan.price)
     : await paidInToken(client, status, plan);
   const what = plan.price ? `pay ${plan.priceText} for the licence` : "take the free licence";
-  const hash = await send({ client, status, what, call }).catch((error) => {
+  await order({ client, status, what, call, about: { kind: "buy", plan: plan.id } }).catch((error) => {
     throw call.functionName === "buyWithPermit" ? permitError(error) : error;
   });
-  await follow(status, { kind: "buy", hash, plan: plan.id });
 }
 
 /** A permit that fails is ignored by the market, so that what is missing is the allowance: say what is behind it. */

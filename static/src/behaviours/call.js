@@ -4,7 +4,7 @@ import { callOf, NATIVE } from "../lib/contracts.js";
 import { behaviour } from "../lib/page.js";
 import { allowanceOf, approve, balanceCheck, tryBefore } from "../lib/pay.js";
 import { Status } from "../lib/status.js";
-import { follow, send, withWallet } from "../lib/transact.js";
+import { order, withWallet } from "../lib/transact.js";
 
 /** `{token, price, priceText}` where the call pays in a token that has to be allowed first. */
 function paymentOf({ payToken, payPrice, payText }) {
@@ -24,8 +24,8 @@ export async function perform({ client, status, data, args }) {
   const call = callOf({ contract: data.contract, name: data.call, args, value: data.value });
   const payment = paymentOf(data);
   if (payment) await pay(client, status, { call, payment });
-  const hash = await send({ client, status, what: data.what, call });
-  await follow(status, { kind: data.kind, hash, plan: data.plan });
+  const { kind, plan, licence } = data;
+  await order({ client, status, what: data.what, call, about: { kind, plan, licence } });
 }
 
 behaviour("div[data-call]", (box) => {

@@ -4,7 +4,7 @@ import { StateError } from "../lib/errors.js";
 import { bps, price, whole } from "../lib/numbers.js";
 import { behaviour } from "../lib/page.js";
 import { Status } from "../lib/status.js";
-import { follow, send, withWallet } from "../lib/transact.js";
+import { order, withWallet } from "../lib/transact.js";
 
 const DAY = 24 * 3600;
 const FLAGS = { run: 1, download: 2, transferable: 4, renewable: 8 };
@@ -57,7 +57,7 @@ behaviour("form[data-add-plan]", (form) => {
   const status = new Status(form.querySelector("[data-status]"));
   const action = async (client) => {
     const call = marketCall("addPlan", [termsOf(form)]);
-    await follow(status, { kind: "add_plan", hash: await send({ client, status, what: "add the plan", call }) });
+    await order({ client, status, what: "add the plan", call, about: { kind: "add_plan" } });
   };
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -4,7 +4,7 @@ import { StateError } from "../lib/errors.js";
 import { bps } from "../lib/numbers.js";
 import { behaviour } from "../lib/page.js";
 import { Status } from "../lib/status.js";
-import { follow, send, withWallet } from "../lib/transact.js";
+import { order, withWallet } from "../lib/transact.js";
 
 const MOST_PERCENT = 50;
 
@@ -33,7 +33,7 @@ behaviour("form[data-publish-release]", (form) => {
   const status = new Status(form.querySelector("[data-status]"));
   const what = model ? `publish this release of model ${model}` : "publish this release as a new model";
   const kind = model ? "release" : "publish";
-  const action = async (client) => follow(status, { kind, hash: await send({ client, status, what, call: callOf(form) }) });
+  const action = async (client) => order({ client, status, what, call: callOf(form), about: { kind } });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     withWallet({ button, status, action });

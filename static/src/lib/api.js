@@ -21,6 +21,8 @@ export async function api(method, path, body) {
     headers: { "X-CSRFToken": csrfToken(), Accept: "application/json", "Content-Type": "application/json" },
     body: body === undefined ? undefined : JSON.stringify(body),
     credentials: "same-origin",
+    // What a wallet answered still gets there when the page is closed at that moment.
+    keepalive: method === "PATCH",
   });
   const text = await response.text();
   const parsed = parse(text);

@@ -1,7 +1,8 @@
 // Sending one transaction. What it did is for the indexer to say, not for this script.
 import { estimateContractGas, simulateContract, writeContract } from "viem/actions";
-import { api, ProblemError } from "./api.js";
+import { ProblemError } from "./api.js";
 import { explain } from "./errors.js";
+import { Intent } from "./orders.js";
 import { shortHex, site } from "./page.js";
 import { connect } from "./wallet.js";
 
@@ -17,28 +18,34 @@ async function gasFor(client, call) {
 
 /**
  * Try the call, then let the wallet sign and send it. Returns the transaction's hash.
- * The trial decodes the reason of a revert before anybody pays for one.
+ * The trial decodes the reason of a revert before anybody pays for one. `intent` is noted before the wallet opens.
  */
-export async function send({ client, status, what, call }) {
+export async function send({ client, status, what, call, intent }) {
   status.show("checking", `Checking with the contract: ${what}.`);
   const { request } = await simulateContract(client, { account: client.account, ...call });
   const gas = await gasFor(client, call);
+  await intent?.open();
   status.show("waiting-for-wallet", `Confirm in your wallet: ${what}.`);
   // The trial's request keeps the function alone; the errors are needed to read what a wallet is refused with.
-  const hash = await writeContract(client, { ...request, abi: call.abi, gas });
+  const hash = await writeContract(client, { ...request, abi: call.abi, gas }).catch(async (error) => {
+    await intent?.failed(error);
+    throw error;
+  });
   status.show("sent", `Sent as transaction ${shortHex(hash)}. Waiting for a block.`);
   return hash;
 }
 
 /**
- * Record the transaction as an order of this account and put the server's fragment that follows it into the box.
- * htmx keeps the fragment fresh; it says "done" only when the indexer saw the log.
+ * Send as an order of this account, and put the server's fragment that follows it into the box. htmx keeps the fragment
+ * fresh; it says "done" only when the indexer saw the log. `about` is `{kind, plan?, licence?}`.
  */
-export async function follow(status, { kind, hash, plan }) {
+export async function order({ client, status, what, call, about }) {
+  const intent = new Intent(about);
+  const hash = await send({ client, status, what, call, intent });
   try {
-    const order = await api("POST", "/api/v1/orders", { kind, tx_hash: hash, ...(plan ? { plan: String(plan) } : {}) });
+    const id = await intent.sent(hash);
     status.box.dataset.state = "following";
-    await window.htmx.ajax("GET", `/orders/${order.id}/state/`, { target: status.box, swap: "innerHTML" });
+    await window.htmx.ajax("GET", `/orders/${id}/state/`, { target: status.box, swap: "innerHTML" });
   } catch (error) {
     // The money is on its way already: say so, whatever kept the site from noting it.
     const why = error instanceof ProblemError ? error.message : "The site could not be reached.";
