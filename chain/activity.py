@@ -1,0 +1,109 @@
+"""The index of the activity feeds: which indexed events are about a model or an address, and their pages.
+
+Arguments of events are JSON, which no index reads. So each event leaves one row per model and address that it is about,
+with its topic beside it, and a feed is a walk down an index. The feed of the whole market walks the events themselves.
+"""
+
+from collections.abc import Iterable
+from heapq import nlargest
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from chain.handlers import DecodedEvent, register
+from chain.models import ChainEvent, EventSubject, SubjectKind, Topic
+from chain.subjects import ZERO_ADDRESS, subjects_of
+
+PAGE_LIMIT = 100
+
+_REGISTRY, _MARKET = "ModelRegistry", "LicenceMarket"
+_NAMES: dict[Topic, tuple[str, str]] = {
+    Topic.MODEL: (_REGISTRY, "ModelPublished ReleasePublished Transfer DerivativeBpsSet"),
+    Topic.PLAN: (_MARKET, "PlanAdded PlanRetired"),
+    Topic.PURCHASE: (_MARKET, "LicenceBought LicenceRenewed"),
+    Topic.LICENCE: (_MARKET, "LicenceCancelled LicenceSettled Transfer KeyDelivered"),
+    Topic.USE: (_MARKET, "UsageReported UsageSkipped"),
+    Topic.INCOME: (_MARKET, "IncomeVested IncomeSplit AncestorCredited IncomeWithdrawn AccountWithdrawn"),
+    Topic.OPERATOR: (_MARKET, "OperatorRegistered OperatorChanged OperatorDisabled"),
+    Topic.SUSPENSION: (_MARKET, "ModelSuspended SuspensionConfirmed ModelResumed"),
+    Topic.MARKET: (_MARKET, "FeeSet TreasurySet GuardianSet PauserSet PausedSet TokenAllowed"),
+}
+# Which events a feed shows, and under which topic. Approvals and metadata notices of tokens are left out.
+TOPICS = {(contract, name): topic for topic, (contract, names) in _NAMES.items() for name in names.split()}
+_SHOWN_NAMES = sorted({name for _, name in TOPICS})
+
+
+def subject_rows(event: DecodedEvent, row: ChainEvent) -> list[EventSubject]:
+    """The rows that the index of feeds gets for one event; none for what no feed shows.
+
+    Minting and burning a token are said by the event that causes them.
+    """
+    topic = TOPICS.get((event.contract, event.name))
+    if topic is None or (event.name == "Transfer" and ZERO_ADDRESS in (event.args["from"], event.args["to"])):
+        return []
+    about = subjects_of(event.contract, event.name, event.args)
+    values = [(SubjectKind.MODEL, str(model_id)) for model_id in about.model_ids]
+    values += [(SubjectKind.ACCOUNT, account) for account in about.accounts]
+    return [EventSubject(event=row, kind=kind, value=value, topic=topic) for kind, value in values]
+
+
+def event_subjects_store(event: DecodedEvent, row: ChainEvent) -> None:
+    EventSubject.objects.bulk_create(subject_rows(event, row), ignore_conflicts=True)
+
+
+def register_all() -> None:
+    """Register the handler; called once the apps are loaded."""
+    for contract, name in TOPICS:
+        register(contract, name)(event_subjects_store)
+
+
+def events_of_model(model_id: int, *, topic: Topic | None = None, before: int | None = None, limit: int) -> list[int]:
+    """Keys of the events about a model, newest first, `limit` of them older than the key `before`."""
+    rows = EventSubject.objects.filter(kind=SubjectKind.MODEL, value=str(model_id))
+    return _newest(rows, topic=topic, before=before, limit=limit)
+
+
+def events_of_account(address: str, *, topic: Topic | None = None, before: int | None = None, limit: int) -> list[int]:
+    """Keys of the events that name an address, newest first. `address` carries its checksum."""
+    rows = EventSubject.objects.filter(kind=SubjectKind.ACCOUNT, value=address)
+    return _newest(rows, topic=topic, before=before, limit=limit)
+
+
+def events_of_market(*, topic: Topic | None = None, before: int | None = None, limit: int) -> list[int]:
+    """Keys of all events that feeds show, newest first.
+
+    Without a topic this walks the events by their keys. With one it takes the newest of each of the topic's few names
+    from the index by name and merges them, so that a rare topic costs no more than a common one.
+    """
+    events = ChainEvent.objects.filter(chain_id=settings.CHAIN_ID)
+    if before is not None:
+        events = events.filter(pk__lt=before)
+    if topic is None:
+        return _keys(_without_mints(events.filter(name__in=_SHOWN_NAMES)), limit)
+    named = [pair for pair, its_topic in TOPICS.items() if its_topic is topic]
+    parts = (_keys(_without_mints(events.filter(contract=contract, name=name)), limit) for contract, name in named)
+    return nlargest(limit, (key for part in parts for key in part))
+
+
+def events_by_key(keys: Iterable[int]) -> list[ChainEvent]:
+    """The events in the order of their keys here; one that a re-org removed meanwhile is left out."""
+    wanted = list(keys)
+    found = ChainEvent.objects.in_bulk(wanted)
+    return [found[key] for key in wanted if key in found]
+
+
+def _newest(rows: QuerySet[EventSubject], *, topic: Topic | None, before: int | None, limit: int) -> list[int]:
+    if topic is not None:
+        rows = rows.filter(topic=topic)
+    if before is not None:
+        rows = rows.filter(event_id__lt=before)
+    return list(rows.order_by("-event_id").values_list("event_id", flat=True)[:limit])
+
+
+def _without_mints(events: QuerySet[ChainEvent]) -> QuerySet[ChainEvent]:
+    """Transfers from and to nobody have no subjects here."""
+    return events.filter(~Q(name="Transfer") | Exists(EventSubject.objects.filter(event=OuterRef("pk"))))
+
+
+def _keys(events: QuerySet[ChainEvent], limit: int) -> list[int]:
+    return list(events.order_by("-pk").values_list("pk", flat=True)[:limit])
