@@ -4,17 +4,20 @@ Arguments of events are JSON, which no index reads. So each event leaves one row
 with its topic beside it, and a feed is a walk down an index. The feed of the whole market walks the events themselves.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import nlargest
 
 from django.conf import settings
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from chain.handlers import DecodedEvent, register
-from chain.models import ChainEvent, EventSubject, SubjectKind, Topic
+from chain.models import ChainEvent, EventSubject, Topic
 from chain.subjects import ZERO_ADDRESS, subjects_of
 
 PAGE_LIMIT = 100
+# The key of an event, a subject of it, its topic.
+SubjectRow = tuple[int, str, int]
 
 _REGISTRY, _MARKET = "ModelRegistry", "LicenceMarket"
 _NAMES: dict[Topic, tuple[str, str]] = {
@@ -30,25 +33,32 @@ _NAMES: dict[Topic, tuple[str, str]] = {
 }
 # Which events a feed shows, and under which topic. Approvals and metadata notices of tokens are left out.
 TOPICS = {(contract, name): topic for topic, (contract, names) in _NAMES.items() for name in names.split()}
+_INSERT = "INSERT INTO chain_eventsubject (event_id, value, topic) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 _SHOWN_NAMES = sorted({name for _, name in TOPICS})
 
 
-def subject_rows(event: DecodedEvent, row: ChainEvent) -> list[EventSubject]:
-    """The rows that the index of feeds gets for one event; none for what no feed shows.
+def subject_rows(event: DecodedEvent, row: ChainEvent) -> list[SubjectRow]:
+    """What the index of feeds gets for one event: key, subject, topic; nothing for what no feed shows.
 
     Minting and burning a token are said by the event that causes them.
     """
     topic = TOPICS.get((event.contract, event.name))
-    if topic is None or (event.name == "Transfer" and ZERO_ADDRESS in (event.args["from"], event.args["to"])):
+    args = event.args
+    if topic is None or (event.name == "Transfer" and ZERO_ADDRESS in (args["from"], args["to"])):
         return []
-    about = subjects_of(event.contract, event.name, event.args)
-    values = [(SubjectKind.MODEL, str(model_id)) for model_id in about.model_ids]
-    values += [(SubjectKind.ACCOUNT, account) for account in about.accounts]
-    return [EventSubject(event=row, kind=kind, value=value, topic=topic) for kind, value in values]
+    about = subjects_of(event.contract, event.name, args)
+    return [(row.pk, value, topic.value) for value in (*map(str, about.model_ids), *about.accounts)]
+
+
+def subjects_insert(rows: Sequence[SubjectRow]) -> None:
+    """Add rows to the index; those that are there stay. In SQL: making a model of each costs more than its insert."""
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(_INSERT, rows)
 
 
 def event_subjects_store(event: DecodedEvent, row: ChainEvent) -> None:
-    EventSubject.objects.bulk_create(subject_rows(event, row), ignore_conflicts=True)
+    subjects_insert(subject_rows(event, row))
 
 
 def register_all() -> None:
@@ -59,14 +69,12 @@ def register_all() -> None:
 
 def events_of_model(model_id: int, *, topic: Topic | None = None, before: int | None = None, limit: int) -> list[int]:
     """Keys of the events about a model, newest first, `limit` of them older than the key `before`."""
-    rows = EventSubject.objects.filter(kind=SubjectKind.MODEL, value=str(model_id))
-    return _newest(rows, topic=topic, before=before, limit=limit)
+    return _newest(str(model_id), topic=topic, before=before, limit=limit)
 
 
 def events_of_account(address: str, *, topic: Topic | None = None, before: int | None = None, limit: int) -> list[int]:
     """Keys of the events that name an address, newest first. `address` carries its checksum."""
-    rows = EventSubject.objects.filter(kind=SubjectKind.ACCOUNT, value=address)
-    return _newest(rows, topic=topic, before=before, limit=limit)
+    return _newest(address, topic=topic, before=before, limit=limit)
 
 
 def events_of_market(*, topic: Topic | None = None, before: int | None = None, limit: int) -> list[int]:
@@ -92,7 +100,8 @@ def events_by_key(keys: Iterable[int]) -> list[ChainEvent]:
     return [found[key] for key in wanted if key in found]
 
 
-def _newest(rows: QuerySet[EventSubject], *, topic: Topic | None, before: int | None, limit: int) -> list[int]:
+def _newest(value: str, *, topic: Topic | None, before: int | None, limit: int) -> list[int]:
+    rows = EventSubject.objects.filter(value=value)
     if topic is not None:
         rows = rows.filter(topic=topic)
     if before is not None:

@@ -138,11 +138,6 @@ class RemovedEvent(LogPlace):
         return f"{self.contract}.{self.name}, removed from block {self.block_number}"
 
 
-class SubjectKind(models.IntegerChoices):
-    MODEL = 1, "model"
-    ACCOUNT = 2, "account"
-
-
 class Topic(models.IntegerChoices):
     """What kind of thing happened, for people who look for one kind. Labels are the API's words."""
 
@@ -160,17 +155,18 @@ class Topic(models.IntegerChoices):
 class EventSubject(models.Model):
     """An event is about a model or an address: the index of the activity feeds.
 
-    `value` is the model's id in decimal or the address with its checksum.
+    `value` is the model's id in decimal, or the address with its checksum; the two never look alike. Two rows for each
+    event must be cheap: no key of their own, and one index beside the primary key, which a feed reads alone.
     """
 
-    event = models.ForeignKey(ChainEvent, on_delete=models.CASCADE, related_name="+")
-    kind = models.PositiveSmallIntegerField(choices=SubjectKind)
+    pk = models.CompositePrimaryKey("event_id", "value")
+    event = models.ForeignKey(ChainEvent, on_delete=models.CASCADE, related_name="+", db_index=False)
     value = models.CharField(max_length=78)
     topic = models.PositiveSmallIntegerField(choices=Topic)
 
     class Meta:
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["kind", "value", "event"], name="chain_subject_once"),
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["value", "event", "topic"], name="chain_subject_feed"),
         ]
 
     def __str__(self) -> str:

@@ -62,7 +62,12 @@ def busy_market(market) -> None:
 
 def test_every_event_of_the_market_has_a_handler_or_a_reason_to_have_none():
     known = {event.name for event in abi.artefact("LicenceMarket").events.values()}
-    handled = {event for contract, event in handlers._handlers if contract == "LicenceMarket"}
+    # The feeds index almost every event; what counts here is the rows of this domain.
+    handled = {
+        event
+        for (contract, event), listed in handlers._handlers.items()
+        if contract == "LicenceMarket" and any(not handler.__module__.startswith("chain.") for handler in listed)
+    }
     assert known - handled == NOT_KEPT & known
     assert handled <= known
 
