@@ -47,10 +47,13 @@ def removal_of_model(model_id: int) -> Removal | None:
 
 def removal_of_purchase(*, model_id: int, holder: str) -> Removal | None:
     """The newest purchase of a licence of the model for this holder that was removed."""
-    for event in removed_events(name="LicenceBought", model_id=model_id):
-        if event.args["holder"] == holder:
-            return removal_of(event)
-    return None
+    return removal_of(removed_events(name="LicenceBought", model_id=model_id).filter(args__holder=holder).first())
+
+
+def removals_of_purchases(holder: str, *, limit: int) -> list[Removal]:
+    """The newest purchases for this holder that were removed. Reads all that is remembered, which is little."""
+    rows = removed_events(name="LicenceBought").filter(args__holder=holder)[:limit]
+    return [removal for row in rows if (removal := removal_of(row)) is not None]
 
 
 def removal_of(event: RemovedEvent | None) -> Removal | None:

@@ -31,7 +31,7 @@ _TITLES = {
 
 # What returns by itself is not simply missing.
 _TITLES_OF_CODES = dict.fromkeys(
-    ("licence.reorged", "plan.reorged", "model.reorged"), "A re-organisation of the chain removed this"
+    ("licence.reorged", "plan.reorged", "model.reorged"), "Removed by a re-organisation of the chain"
 )
 
 # Reading a form means keeping its files on disk until the view has looked at them, and the CSRF check reads the form.

@@ -69,6 +69,22 @@ def test_job_under_a_licence_that_a_reorg_removed_is_refused_with_the_reason(rem
         assert refusal.value.data["licence"] == str(licence_id)
 
 
+def test_job_posted_under_a_removed_licence_is_a_problem_with_the_reason(sell, with_key, buyer):
+    sold = sell()
+    sold.market.anvil.rpc("anvil_reorg", 1, [])
+    sold.market.index()
+    asked = {"model": str(sold.model_id), "inputs": ["the house"], "licence": str(sold.licence_id)}
+    response = with_key(buyer).post("/api/v1/jobs", asked, format="json")
+    body = response.json()
+    assert (response.status_code, body["code"], body["licence"]) == (404, "licence.reorged", str(sold.licence_id))
+    assert "returns by itself" in body["detail"]
+
+
+def test_list_of_licences_says_what_became_of_a_removed_one(removed, signed_in, buyer, outsider):
+    assert "removed this purchase" in signed_in(buyer).get("/licences/").content.decode()
+    assert "removed this purchase" not in signed_in(outsider).get("/licences/").content.decode()
+
+
 def test_outsider_is_not_told_of_a_purchase_that_was_not_theirs(removed, market):
     with pytest.raises(Exception, match="holds no licence") as refusal:
         services.licence_require(holder=market.outsider, model_id=removed[0])

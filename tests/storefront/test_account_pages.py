@@ -193,7 +193,7 @@ def test_banner_says_how_far_behind_in_blocks_and_seconds_and_refreshes_itself(a
     stream = Stream.objects.get()
     Stream.objects.update(head_block=stream.next_block + 6, head_timestamp=(stream.head_timestamp or 0) + 84)
     page = read(anonymous.get("/"))
-    assert "It is 7 blocks and 84 seconds behind the chain." in page.text
+    assert "The index is 7 blocks and 84 seconds behind the chain." in page.text
     (banner,) = [tag for tag in page.all("div") if "data-chain-banner" in tag]
     assert (banner["hx-get"], banner["hx-select"]) == ("/status", "[data-chain-banner]")
 

@@ -54,7 +54,7 @@ def address_link(address: str) -> SafeString:
     if not address:
         return hashed("")
     inside = format_html(
-        '<span class="hash"><a href="{0}"><code title="{1}">{2}</code></a>'
+        '<span class="hash"><a href="{0}" class="mono" title="{1}">{2}</a>'
         '<button type="button" class="copy" data-copy="{1}" aria-label="Copy the address">Copy</button></span>',
         reverse("account", args=[address]),
         address,
