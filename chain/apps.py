@@ -11,7 +11,12 @@ class ChainConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from chain import checks  # noqa: F401, PLC0415 - registers the checks, which need the apps to be loaded
+        from chain import (  # noqa: PLC0415 - needs the apps to be loaded
+            activity,
+            checks,  # noqa: F401 - registers the checks
+        )
+
+        activity.register_all()
 
         # Outside demo mode chain.E004 refuses to start; a process that skips the checks stays unarmed all the same.
         if settings.FAULTS and settings.DEMO and settings.CHAIN_ID in settings.DEVELOPMENT_CHAIN_IDS:

@@ -107,6 +107,17 @@ def operator_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
 
 
 @register("chain")
+def explorer_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    for url in settings.EXPLORER_URLS:
+        parts = urlsplit(url)
+        # A page links to it: no other scheme may get there.
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            hint = "WEIGHHOUSE_EXPLORER_URL takes https:// addresses, or templates with {tx}, {address} or {block}."
+            return [Error("The block explorer is not an HTTP address.", hint=hint, id="chain.E021")]
+    return []
+
+
+@register("chain")
 def deployer_key_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     if settings.DEPLOYER_KEY and is_development_key(settings.DEPLOYER_KEY) and _off_development():
         hint = "Set WEIGHHOUSE_DEPLOYER_KEY_FILE to a key of your own."

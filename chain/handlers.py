@@ -53,7 +53,7 @@ class IndexedEvent:
 
 
 Handler = Callable[[Sequence[IndexedEvent]], None]
-Repair = Callable[[], None]
+Repair = Callable[[], object]
 
 # In the order of registration, which is the order in which handlers run.
 _handlers: dict[Handler, set[tuple[str, str]]] = {}

@@ -1,6 +1,10 @@
 """What the indexer keeps: its place in the chain, the headers that may still change, and decoded events."""
 
+from typing import ClassVar
+
 from django.db import models
+
+from chain.fields import Uint256Field
 
 
 class Stream(models.Model):
@@ -25,11 +29,15 @@ class Stream(models.Model):
     lease_token = models.PositiveBigIntegerField(default=0)
 
     head_block = models.PositiveBigIntegerField(null=True)
+    # The head's own time, in unix seconds: by it pages say how old their picture is.
+    head_timestamp = models.PositiveBigIntegerField(null=True)
     finalized_block = models.PositiveBigIntegerField(null=True)
     seen_at = models.DateTimeField(null=True)
     error_code = models.CharField(max_length=100, blank=True)
     error_message = models.TextField(blank=True)
     error_at = models.DateTimeField(null=True)
+    # Stays when the error is over, with `error_at`.
+    last_error_code = models.CharField(max_length=100, blank=True)
 
     def __str__(self) -> str:
         return f"chain {self.chain_id}, next block {self.next_block}"
@@ -104,3 +112,80 @@ class ParkedLog(LogPlace):
 
     def __str__(self) -> str:
         return f"parked log of {self.contract} at {self.block_number}/{self.log_index}"
+
+
+class RemovedEvent(LogPlace):
+    """An event that a re-org removed, remembered for a while so that pages can say why something is gone.
+
+    `ancestor_block` is the newest block that both branches share. The row goes when the same transaction's event is
+    indexed again. What the event was about is kept beside its arguments, so that it is found without reading them.
+    """
+
+    name = models.CharField(max_length=64)
+    args = models.JSONField()
+    model_id = Uint256Field(null=True, db_index=True)
+    plan_id = Uint256Field(null=True, db_index=True)
+    licence_id = Uint256Field(null=True, db_index=True)
+    ancestor_block = models.PositiveBigIntegerField()
+    removed_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["chain_id", "block_hash", "log_index"], name="chain_removed_place"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.contract}.{self.name}, removed from block {self.block_number}"
+
+
+class Topic(models.IntegerChoices):
+    """What kind of thing happened, for people who look for one kind. Labels are the API's words."""
+
+    MODEL = 1, "model"
+    PLAN = 2, "plan"
+    PURCHASE = 3, "purchase"
+    LICENCE = 4, "licence"
+    USE = 5, "use"
+    INCOME = 6, "income"
+    OPERATOR = 7, "operator"
+    SUSPENSION = 8, "suspension"
+    MARKET = 9, "market"
+
+
+class EventSubject(models.Model):
+    """An event is about a model or an address: the index of the activity feeds.
+
+    `value` is the model's id in decimal, or the address with its checksum; the two never look alike. Two rows for each
+    event must be cheap: no key of their own, and one index beside the primary key, which a feed reads alone.
+    """
+
+    pk = models.CompositePrimaryKey("event_id", "value")
+    event = models.ForeignKey(ChainEvent, on_delete=models.CASCADE, related_name="+", db_index=False)
+    value = models.CharField(max_length=78)
+    topic = models.PositiveSmallIntegerField(choices=Topic)
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["value", "event", "topic"], name="chain_subject_feed"),
+        ]
+
+    def __str__(self) -> str:
+        return f"event {self.event_id} is about {self.value}"
+
+
+class ContractCheck(models.Model):
+    """What code the node had at a contract's address when the indexer last compared it with the address book."""
+
+    chain_id = models.PositiveBigIntegerField()
+    name = models.CharField(max_length=64)
+    address = models.CharField(max_length=42)
+    code_hash = models.CharField(max_length=66)
+    checked_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["chain_id", "name"], name="chain_contract_check_name"),
+        ]
+
+    def __str__(self) -> str:
+        return f"code of {self.name} at {self.address}"

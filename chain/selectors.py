@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -20,7 +20,7 @@ from chain.gateway import get_gateway
 from chain.gateway.errors import NodeBehind, NodeUnavailable, Reverted
 from chain.gateway.protocol import Header, Receipt
 from chain.gateway.reverts import PlanUnknown
-from chain.models import ChainEvent, ParkedLog, Stream
+from chain.models import BlockHeader, ChainEvent, ParkedLog, RemovedEvent, Stream
 
 K = TypeVar("K")
 
@@ -74,7 +74,12 @@ class MarketSettings:
 
 @dataclass(frozen=True, slots=True)
 class ChainStatus:
-    """How far the read models are. `lag` is in blocks. `ok` is false whenever a page should warn its reader."""
+    """How far the read models are. `ok` is false whenever a page should warn its reader.
+
+    `lag` counts blocks from the next block to index to the head as it was last reported, `lag_s` the seconds of block
+    time between the newest indexed block and that head. `error_at` is the time of the last error, also of one that is
+    over (`last_error_code`).
+    """
 
     chain_id: int
     head: int | None
@@ -86,6 +91,21 @@ class ChainStatus:
     error_code: str
     error_message: str
     ok: bool
+    lag_s: int | None = None
+    head_at: datetime | None = None
+    last_block_at: datetime | None = None
+    error_at: datetime | None = None
+    last_error_code: str = ""
+
+    @property
+    def silent_s(self) -> int | None:
+        """Seconds since the indexer last reported a head."""
+        return None if self.seen_at is None else max(int((timezone.now() - self.seen_at).total_seconds()), 0)
+
+    @property
+    def head_age_s(self) -> int | None:
+        """Seconds since the head's own time."""
+        return None if self.head_at is None else max(int((timezone.now() - self.head_at).total_seconds()), 0)
 
 
 def address_book() -> AddressBook:
@@ -233,6 +253,7 @@ def chain_status() -> ChainStatus:
         return ChainStatus(settings.CHAIN_ID, None, None, None, None, None, 0, "chain.not_indexed", message, ok=False)
     parked = ParkedLog.objects.filter(chain_id=settings.CHAIN_ID).count()
     lag = None if stream.head_block is None else max(stream.head_block + 1 - stream.next_block, 0)
+    last_at = _last_block_time(stream)
     code, message = stream.error_code, stream.error_message
     if not code and (stream.seen_at is None or stream.seen_at < timezone.now() - SILENCE_LIMIT):
         code, message = "chain.indexer_silent", "The indexer has not reported for a while. Is `index_chain` running?"
@@ -247,6 +268,11 @@ def chain_status() -> ChainStatus:
         error_code=code,
         error_message=message,
         ok=not code and not parked and lag is not None and lag <= LAG_LIMIT,
+        lag_s=_lag_s(stream, last_at),
+        head_at=_moment(stream.head_timestamp),
+        last_block_at=_moment(last_at),
+        error_at=stream.error_at,
+        last_error_code=stream.last_error_code,
     )
 
 
@@ -262,6 +288,45 @@ def event_list(
     if tx_hash is not None:
         events = events.filter(tx_hash=tx_hash.lower())
     return events
+
+
+def removed_events(
+    *,
+    name: str | None = None,
+    tx_hash: str | None = None,
+    model_id: int | None = None,
+    plan_id: int | None = None,
+    licence_id: int | None = None,
+) -> QuerySet[RemovedEvent]:
+    """Events that a re-org removed and that did not come back, newest removal first, while they are remembered.
+
+    Name what it is about: each of these has an index.
+    """
+    since = timezone.now() - timedelta(seconds=settings.REMOVED_EVENT_RETENTION_S)
+    wanted = {"model_id": model_id, "plan_id": plan_id, "licence_id": licence_id, "name": name}
+    given = {field: value for field, value in wanted.items() if value is not None}
+    if tx_hash is not None:
+        given["tx_hash"] = tx_hash.lower()
+    rows = RemovedEvent.objects.filter(chain_id=settings.CHAIN_ID, removed_at__gt=since, **given)
+    return rows.order_by("-removed_at", "-id")
+
+
+def _last_block_time(stream: Stream) -> int | None:
+    """The time of the newest indexed block, whose header is always kept."""
+    if stream.last_block is None:
+        return None
+    header = BlockHeader.objects.filter(chain_id=stream.chain_id, number=stream.last_block).first()
+    return header.timestamp if header is not None else None
+
+
+def _lag_s(stream: Stream, last_at: int | None) -> int | None:
+    if stream.head_timestamp is None or last_at is None:
+        return None
+    return max(stream.head_timestamp - last_at, 0)
+
+
+def _moment(unix_s: int | None) -> datetime | None:
+    return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
 
 
 def _asked(views: dict[K, View[T]]) -> dict[K, T]:

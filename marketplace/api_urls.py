@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from marketplace import api_schema
+from marketplace.api_status import StatusView
 
 
 class NothingHereView(APIView):
@@ -27,6 +28,7 @@ urlpatterns = [
         SpectacularJSONAPIView.as_view(permission_classes=[AllowAny], generator_class=api_schema.SchemaOnce),
         name="api-openapi",
     ),
+    path("status", StatusView.as_view(), name="api-status"),
     path("", include("marketplace.accounts.urls")),
     path("", include("marketplace.licences.urls")),
     path("", include("marketplace.orders.urls")),

@@ -86,6 +86,12 @@ class ModelNotFoundError(WeighhouseError):
     code = "model.not_found"
 
 
+class ModelReorgedError(ModelNotFoundError):
+    """A re-org removed the model's publication. It returns if its transaction is mined again."""
+
+    code = "model.reorged"
+
+
 class CursorInvalidError(WeighhouseError):
     code = "cursor.invalid"
 

@@ -9,9 +9,11 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
+from chain.removals import removal_of_model
 from models_registry.errors import (
     CursorInvalidError,
     ModelNotFoundError,
+    ModelReorgedError,
     ReleaseNotFoundError,
     UploadNotFoundError,
 )
@@ -139,7 +141,7 @@ def model_get(model_id: int) -> ModelSummary:
     """One model, listed or not. Raises ModelNotFoundError."""
     rows = list(_models_by_id([model_id]))
     if not rows:
-        raise ModelNotFoundError(f"There is no model {model_id} on this chain.", model_id=str(model_id))
+        raise _model_missing(model_id)
     return _summaries(rows)[0]
 
 
@@ -152,7 +154,7 @@ def model_owner(model_id: int) -> str:
     """Who owns the model's token by the indexed chain. Raises ModelNotFoundError."""
     row = ModelOwner.objects.filter(model_id=model_id).order_by("-event").first()
     if row is None:
-        raise ModelNotFoundError(f"There is no model {model_id} on this chain.", model_id=str(model_id))
+        raise _model_missing(model_id)
     return row.owner
 
 
@@ -172,6 +174,8 @@ def release_latest(model_id: int) -> Release:
     """The release that a caller who pins none runs: the newest that may be listed. Raises ReleaseNotFoundError."""
     row = _listable().filter(model__model_id=model_id).order_by("-number").first()
     if row is None or row.release is None:
+        if not _models_by_id([model_id]).exists() and removal_of_model(model_id) is not None:
+            raise _model_missing(model_id)
         raise ReleaseNotFoundError(
             f"Model {model_id} has no checked release yet. Wait for the check to end, or look at the model's page.",
             model_id=str(model_id),
@@ -309,6 +313,14 @@ def _models_filtered(*, query: str, task: str, listed_only: bool) -> QuerySet[Mo
 
 def _models_by_id(model_ids: list[int]) -> QuerySet[Model]:
     return Model.objects.filter(model_id__in=model_ids).select_related("event")
+
+
+def _model_missing(model_id: int) -> ModelNotFoundError:
+    """There is no such model, or there was one until a re-org."""
+    removal = removal_of_model(model_id)
+    if removal is not None:
+        return ModelReorgedError(removal.text("publication"), model_id=str(model_id), **removal.data)
+    return ModelNotFoundError(f"There is no model {model_id} on this chain.", model_id=str(model_id))
 
 
 def _owned_ids(address: str) -> list[int]:

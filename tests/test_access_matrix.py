@@ -60,6 +60,10 @@ api-operators       GET     200       200       200   200      200
 api-operator        GET     200       200       200   200      200
 api-operator-registration GET 200     200       200   200      200
 api-operator-change GET     200       200       200   200      200
+api-activity        GET     200       200       200   200      200
+api-model-activity  GET     200       200       200   200      200
+api-account-activity GET    200       200       200   200      200
+api-status          GET     200       200       200   200      200
 api-licences        GET     401       200       200   200      403
 api-orders          GET     401       200       200   200      403
 api-orders          POST    401       201       201   201      403
@@ -89,6 +93,9 @@ api-nothing         DELETE  404       404       404   404      404
 model-list          GET     200       200       200   200      200
 model               GET     200       200       200   200      200
 run                 POST    in        403       302   403      in
+model-activity      GET     200       200       200   200      200
+activity            GET     200       200       200   200      200
+account             GET     200       200       200   200      200
 licences            GET     in        200       200   200      in
 licence             GET     200       200       200   200      200
 licence-refund      GET     200       200       200   200      200
@@ -112,6 +119,7 @@ key-revoke          POST    in        404       302   404      in
 sign-in             GET     200       302       302   302      200
 sign-out            POST    302       302       302   302      302
 chain-status        GET     200       200       200   200      200
+chain-status-slash  GET     200       200       200   200      200
 api-page            GET     200       200       200   200      200
 demo-wallet         POST    200       200       200   200      200
 """
@@ -178,6 +186,10 @@ class World:
             "api-upload-file": {"upload_id": self.upload.pk, "path": "config.json"},
             "api-release": {"reference": self.draft.digest},
             "api-model": {"model_id": self.sold.model_id},
+            "api-model-activity": {"model_id": self.sold.model_id},
+            "api-account-activity": {"address": self.buyer.address},
+            "model-activity": {"model_id": self.sold.model_id},
+            "account": {"address": self.buyer.address},
             "model": {"model_id": self.sold.model_id},
             "run": {"model_id": self.sold.model_id},
             "licence": {"licence_id": self.sold.licence_id},

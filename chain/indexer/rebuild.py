@@ -25,9 +25,9 @@ def index_rebuild(make: Callable[[], Indexer], *, progress: Callable[[Step], Non
     tables as they were. Raises what `index_to_head` raises, and `RebuildOvertaken` after `SWAP_ATTEMPTS` attempts.
     """
     indexer = make()
-    chain_id = indexer.book.chain_id
+    book = indexer.book
     # Made here, because the shadow's row is another one.
-    Stream.objects.get_or_create(chain_id=chain_id, defaults={"next_block": indexer.book.deployed_at_block})
+    Stream.objects.get_or_create(chain_id=book.chain_id, defaults={"next_block": book.deployed_at_block})
     with shadow():
         for _ in range(SWAP_ATTEMPTS - 1):
             index_to_head(indexer, progress=progress)

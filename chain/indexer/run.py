@@ -94,7 +94,8 @@ class Indexer:
 
     def _lease_hold(self) -> Stream | None:
         stream, _ = Stream.objects.get_or_create(
-            chain_id=self.book.chain_id, defaults={"next_block": self.book.deployed_at_block}
+            chain_id=self.book.chain_id,
+            defaults={"next_block": self.book.deployed_at_block, "contracts_hash": self.book.contracts_hash},
         )
         self._stream_id = stream.pk
         if self._token is not None and self._token == stream.lease_token:

@@ -65,10 +65,12 @@ def links() -> list[tuple[str, str]]:
 @contextmanager
 def shadow() -> Iterator[None]:
     """Within it, this connection sees empty derived tables of its own. Keys go on from those of the live rows."""
-    tables = [model._meta.db_table for model in derived_models()]
+    derived = derived_models()
+    tables, numbered = ([model._meta.db_table for model in these] for these in (derived, filter(_is_numbered, derived)))
     dialect = _dialect()
     with connection.cursor() as cursor, transaction.atomic():
         dialect.create(cursor, tables)
+        dialect.keys_continue(cursor, numbered)
     try:
         yield
     finally:
@@ -159,9 +161,15 @@ def _copy(cursor: Any, dialect: "_Sqlite | _Postgres", model: Model) -> None:
     table = model._meta.db_table
     columns = ", ".join(f'"{field.column}"' for field in model._meta.concrete_fields)
     cursor.execute(
-        f'INSERT INTO {dialect.live}."{table}" ({columns}) SELECT {columns} FROM {dialect.hidden}."{table}" ORDER BY id'  # noqa: S608
+        f'INSERT INTO {dialect.live}."{table}" ({columns}) SELECT {columns} FROM {dialect.hidden}."{table}"'  # noqa: S608
     )
-    dialect.keys_raise(cursor, table)
+    if _is_numbered(model):
+        dialect.keys_raise(cursor, table)
+
+
+def _is_numbered(model: Model) -> bool:
+    """Whether the database numbers the rows."""
+    return isinstance(model._meta.pk, models.AutoField)
 
 
 class _Sqlite:
@@ -173,6 +181,8 @@ class _Sqlite:
             for kind, sql in sorted(cursor.fetchall(), reverse=True):
                 # A reference inside "temp" could only be to tables there. The live tables check them at the swap.
                 cursor.execute(self._hidden(kind, sql))
+
+    def keys_continue(self, cursor: Any, tables: list[str]) -> None:
         names = ", ".join(["%s"] * len(tables))
         cursor.execute(
             "INSERT INTO temp.sqlite_sequence (name, seq)"  # noqa: S608
@@ -203,6 +213,9 @@ class _Postgres:
     def create(self, cursor: Any, tables: list[str]) -> None:
         for table in tables:
             cursor.execute(f'CREATE TEMP TABLE "{table}" (LIKE {self.live}."{table}" INCLUDING ALL)')
+
+    def keys_continue(self, cursor: Any, tables: list[str]) -> None:
+        for table in tables:
             cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [f'{self.live}."{table}"'])
             newest = cursor.fetchone()[0]
             cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [f'pg_temp."{table}"', newest])

@@ -19,6 +19,7 @@ from chain.bulk import rows_insert, rows_insert_keyed
 from chain.errors import LeaseLost
 from chain.gateway.protocol import Header, Heads
 from chain.handlers import IndexedEvent
+from chain.indexer import removed as graveyard
 from chain.indexer.scan import ScannedLog, args_json
 from chain.models import BlockHeader, ChainEvent, ParkedLog, Stream
 
@@ -32,6 +33,7 @@ def blocks_append(*, stream: Stream, last: Header, logs: Sequence[ScannedLog], h
         _cursor_move(stream, next_block=last.number + 1, last=last, heads=heads)
         fault_point("indexer.cursor_moved")
         _logs_store(stream.chain_id, logs)
+        graveyard.events_return(stream.chain_id, (log.raw.tx_hash for log in logs))
         fault_point("indexer.logs_stored")
         _header_store(stream.chain_id, last, heads)
         fault_point("indexer.in_block")
@@ -43,7 +45,7 @@ def blocks_remove(*, stream: Stream, ancestor: Header, heads: Heads) -> int:
     with transaction.atomic():
         _cursor_move(stream, next_block=ancestor.number + 1, last=ancestor, heads=heads)
         fault_point("indexer.cursor_moved_back")
-        removed = _rows_delete(stream.chain_id, above=ancestor.number)
+        removed = _rows_delete(stream.chain_id, above=ancestor.number, remember=True)
         fault_point("indexer.rows_deleted")
     _stream_refresh(stream)
     return removed
@@ -61,6 +63,7 @@ def stream_reset(*, stream: Stream, first_block: int, contracts_hash: str) -> in
             genesis_hash="",
         )
         removed = _rows_delete(stream.chain_id, above=-1)
+        graveyard.events_forget(stream.chain_id)
     _stream_refresh(stream)
     return removed
 
@@ -88,7 +91,9 @@ def error_report(*, chain_id: int, token: int | None, error: Exception) -> None:
         code, message = error.code, error.message
     stream, _ = Stream.objects.get_or_create(chain_id=chain_id, defaults={"next_block": 0})
     mine = Q(lease_owner="") if token is None else Q(lease_token=token)
-    Stream.objects.filter(mine, pk=stream.pk).update(error_code=code, error_message=message, error_at=timezone.now())
+    Stream.objects.filter(mine, pk=stream.pk).update(
+        error_code=code, error_message=message, error_at=timezone.now(), last_error_code=code
+    )
 
 
 def stored_headers(chain_id: int) -> list[Header]:
@@ -113,6 +118,7 @@ def _stream_update(stream: Stream, **values: Any) -> None:
 def _healthy(heads: Heads) -> dict[str, Any]:
     return {
         "head_block": heads.latest.number,
+        "head_timestamp": heads.latest.timestamp,
         "finalized_block": heads.finalized_number,
         "seen_at": timezone.now(),
         "error_code": "",
@@ -127,7 +133,10 @@ def _stream_refresh(stream: Stream) -> None:
     stream.lease_token = token
 
 
-def _rows_delete(chain_id: int, *, above: int) -> int:
+def _rows_delete(chain_id: int, *, above: int, remember: bool = False) -> int:
+    """`remember` what a re-org removes; what is about to be indexed again is not worth it."""
+    if remember:
+        graveyard.events_bury(chain_id, ancestor=above)
     events = ChainEvent.objects.filter(chain_id=chain_id, block_number__gt=above)
     count = events.count()
     events.delete()

@@ -9,6 +9,12 @@ class PlanNotFoundError(WeighhouseError):
     code = "plan.not_found"
 
 
+class PlanReorgedError(PlanNotFoundError):
+    """A re-org removed the plan's event. It returns if its transaction is mined again."""
+
+    code = "plan.reorged"
+
+
 class PlanRetiredError(WeighhouseError):
     """The plan is not sold any more."""
 
@@ -25,6 +31,25 @@ class LicenceNotFoundError(WeighhouseError):
     """The index holds no such licence."""
 
     code = "licence.not_found"
+
+
+class LicenceReorgedError(LicenceNotFoundError):
+    """A re-org removed the purchase. It returns if its transaction is mined again."""
+
+    code = "licence.reorged"
+
+
+class DeliveryNoneError(WeighhouseError):
+    """The holder has not asked for the release key."""
+
+    code = "delivery.none"
+
+
+class DeliveryNotFinalError(WeighhouseError):
+    """The request for the release key is on chain, and a re-org could still take it back."""
+
+    code = "delivery.not_final"
+    retryable = True
 
 
 class LicenceCancelledError(WeighhouseError):

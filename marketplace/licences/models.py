@@ -25,12 +25,12 @@ class Right(models.IntegerChoices):
 class LicenceDisplay(models.TextChoices):
     """How a licence stands, for people. Derived, never stored."""
 
-    PENDING = "pending", "pending"
-    CONFIRMED = "confirmed", "confirmed"
+    VALID = "valid", "valid"
     EXPIRED = "expired", "expired"
     SUSPENDED = "suspended", "suspended"
     CANCELLED = "cancelled", "cancelled"
     SETTLED = "settled", "settled"
+    MISSING = "missing", "not on chain at its newest block"
 
 
 class FromEvent(models.Model):

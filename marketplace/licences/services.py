@@ -3,20 +3,25 @@
 from weighhouse.core.errors import WeighhouseError
 
 from chain import selectors as chain
+from chain.finality import finality_of
+from chain.removals import removal_of_purchase
 from chain.selectors import LicenceState
 from marketplace.licences import selectors
 from marketplace.licences.errors import (
     CallsExhaustedError,
+    DeliveryNoneError,
+    DeliveryNotFinalError,
     LicenceCancelledError,
     LicenceExpiredError,
     LicenceForeignError,
     LicenceNoneError,
     LicenceNoRunRightError,
     LicencePurchaseUnknownError,
+    LicenceReorgedError,
     LicenceSuspendedError,
     LicenceWrongModelError,
 )
-from marketplace.licences.models import Licence, Right
+from marketplace.licences.models import KeyDelivery, Licence, Right
 
 # How many of a holder's licences of one model are asked about when the caller names none.
 CANDIDATE_LIMIT = 100
@@ -33,8 +38,9 @@ def licences_usable(*, holder: str, model_id: int, licence_id: int | None = None
     With `licence_id` only that one counts. Without, the index proposes and the chain decides: unmetered before metered,
     then what ends soonest. Of calls, only those reported on chain count here: the ledger of calls knows the others.
 
-    Raises `licence.none`, `licence.expired`, `licence.cancelled`, `licence.suspended`, `licence.calls_exhausted`,
-    `licence.foreign`, `licence.wrong_model`, `licence.no_run_right`, and what `chain.selectors.licence_states` raises.
+    Raises `licence.none`, `licence.reorged`, `licence.expired`, `licence.cancelled`, `licence.suspended`,
+    `licence.calls_exhausted`, `licence.foreign`, `licence.wrong_model`, `licence.no_run_right`, and what
+    `chain.selectors.licence_states` raises.
     """
     if licence_id is not None:
         state = chain.licence_states([licence_id])[licence_id]
@@ -48,7 +54,7 @@ def licences_usable(*, holder: str, model_id: int, licence_id: int | None = None
     refusals = [licence_refusal(state, holder=holder, model_id=model_id) for state in states]
     usable = [state for state, refusal in zip(states, refusals, strict=True) if refusal is None]
     if not usable:
-        raise next((refusal for refusal in refusals if refusal is not None), _none(model_id))
+        raise next((refusal for refusal in refusals if refusal is not None), None) or _none(holder, model_id)
     return sorted(usable, key=lambda state: (state.calls > 0, state.expires_at or 2**64, state.licence_id))
 
 
@@ -78,11 +84,33 @@ def licence_purchases(states: list[LicenceState]) -> dict[int, str]:
     return found
 
 
+def delivery_final_require(licence_id: int) -> KeyDelivery:
+    """The holder's newest request for the release key, which is final: only then may the key be handed over.
+
+    A key that is out cannot be called back, so a request that a re-org could still remove is not enough. Raises
+    `delivery.none` and `delivery.not_final`.
+    """
+    delivery = KeyDelivery.objects.filter(licence_id=licence_id).select_related("event").order_by("-event").first()
+    if delivery is None:
+        raise DeliveryNoneError(
+            f"The holder of licence {licence_id} has not asked for the key.", licence=str(licence_id)
+        )
+    finality = finality_of(delivery.event)
+    if not finality.is_final:
+        raise DeliveryNotFinalError(
+            f"The request for the key of licence {licence_id} is in block {finality.block_number}, {finality.text}. "
+            "The key is handed over once that block is final.",
+            licence=str(licence_id),
+            block_number=finality.block_number,
+        )
+    return delivery
+
+
 def licence_refusal(state: LicenceState, *, holder: str, model_id: int) -> WeighhouseError | None:
     """Why the licence does not let `holder` run the model, `None` where it does."""
     name = {"licence": str(state.licence_id)}
     if not state.exists:
-        return LicenceNoneError(f"There is no licence {state.licence_id}. Check its id, or buy a licence.", **name)
+        return _absent(state)
     if state.owner.lower() != holder.lower():
         return LicenceForeignError(
             f"Licence {state.licence_id} belongs to another address than {holder}. Use the account that holds it.",
@@ -100,6 +128,24 @@ def licence_refusal(state: LicenceState, *, holder: str, model_id: int) -> Weigh
             **name,
         )
     return None
+
+
+def _absent(state: LicenceState) -> WeighhouseError:
+    """Why the chain has no such licence at this block: a re-org, a settlement that is not indexed yet, or none ever."""
+    known = selectors.licence_get(state.licence_id)
+    name = {"licence": str(state.licence_id)}
+    if known is None:
+        missing = selectors.licence_missing(state.licence_id)
+        if isinstance(missing, LicenceReorgedError):
+            return missing
+    elif known.settlement is None:
+        return LicenceNoneError(
+            f"Block {state.block_number} of the chain has no licence {state.licence_id}, although its purchase was "
+            f"seen in block {known.licence.event.block_number}: a re-organisation of the chain took it away, or it was "
+            "settled just now. Its page will say which in a moment.",
+            **name,
+        )
+    return LicenceNoneError(f"There is no licence {state.licence_id}. Check its id, or buy a licence.", **name)
 
 
 def _invalid(state: LicenceState) -> WeighhouseError:
@@ -128,7 +174,12 @@ def _invalid(state: LicenceState) -> WeighhouseError:
     )
 
 
-def _none(model_id: int) -> LicenceNoneError:
+def _none(holder: str, model_id: int) -> WeighhouseError:
+    """The account holds no licence of the model, or did until a re-org."""
+    removal = removal_of_purchase(model_id=model_id, holder=holder)
+    if removal is not None:
+        licence = str(removal.event.licence_id)
+        return LicenceReorgedError(removal.text("purchase"), licence=licence, model=str(model_id), **removal.data)
     return LicenceNoneError(
         f"This account holds no licence of model {model_id}. Buy one on the model's page; a new purchase is "
         "known here once its block is indexed.",

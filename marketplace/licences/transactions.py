@@ -17,9 +17,9 @@ from chain.gateway.errors import Reverted
 from chain.gateway.parse import number_parse
 from chain.transactions import TransactionRequest, simulate
 from marketplace.licences import selectors
-from marketplace.licences.errors import BalanceTooLowError, LicenceNotFoundError, NothingToDoError, PlanRetiredError
+from marketplace.licences.errors import BalanceTooLowError, NothingToDoError, PlanRetiredError
 from marketplace.licences.models import Plan
-from marketplace.licences.selectors import LicenceView, PlanView
+from marketplace.licences.selectors import PlanView
 from marketplace.licences.tokens import NATIVE, amount_text
 
 # What a purchase meets at the token itself while its approval is not mined: the market's own checks came before.
@@ -52,7 +52,7 @@ def purchase_calls(view: PlanView, *, recipient: str, sender: str | None = None)
 
 def renewal_calls(licence_id: int, *, sender: str | None = None) -> list[WalletCall]:
     """Begin a new term of a licence; anyone may pay it. Raises LicenceNotFoundError too."""
-    view = _licence(licence_id)
+    view = selectors.licence_require(licence_id)
     plan = view.plan
     summary = f"Renew licence {licence_id} for {amount_text(plan.price, plan.token)}"
     request = licence_market().renew(licence_id, plan.plan_hash, value_wei=_value_wei(plan))
@@ -61,7 +61,7 @@ def renewal_calls(licence_id: int, *, sender: str | None = None) -> list[WalletC
 
 def cancellation_calls(licence_id: int, *, to: str, sender: str | None = None) -> list[WalletCall]:
     """End a licence; its holder signs. What has not vested is paid to `to`. Raises LicenceNotFoundError too."""
-    view = _licence(licence_id)
+    view = selectors.licence_require(licence_id)
     later = "what has not vested is paid six hours later, by `settle`" if view.calls else f"the rest is paid to {to}"
     summary = f"Cancel licence {licence_id} for good; {later}"
     return tried([WalletCall("cancel", summary, licence_market().cancel(licence_id, to))], sender)
@@ -69,7 +69,7 @@ def cancellation_calls(licence_id: int, *, to: str, sender: str | None = None) -
 
 def settlement_calls(licence_id: int, *, to: str, sender: str | None = None) -> list[WalletCall]:
     """Have the refund of a cancelled licence paid. Anyone may, where `to` is the holder."""
-    _licence(licence_id)
+    selectors.licence_require(licence_id)
     request = licence_market().settle(licence_id, to)
     return tried([WalletCall("settle", f"Settle licence {licence_id}: its refund is paid to {to}", request)], sender)
 
@@ -191,12 +191,3 @@ def _read(ask: Callable[[], int]) -> int:
 
 def _value_wei(plan: Plan) -> int:
     return plan.price if plan.token == NATIVE else 0
-
-
-def _licence(licence_id: int) -> LicenceView:
-    view = selectors.licence_get(licence_id)
-    if view is None:
-        raise LicenceNotFoundError(
-            f"The index holds no licence {licence_id}. A new purchase takes a block to appear.", licence=str(licence_id)
-        )
-    return view

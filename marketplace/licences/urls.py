@@ -2,12 +2,15 @@
 
 from django.urls import path, register_converter
 
-from marketplace.licences.api import income, licences, plans
+from marketplace.licences.api import activity, income, licences, plans
 from marketplace.licences.api.parts import AddressConverter
 
 register_converter(AddressConverter, "address")
 
 urlpatterns = [
+    path("activity", activity.ActivityListView.as_view(), name="api-activity"),
+    path("models/<on_chain_id:model_id>/activity", activity.ModelActivityView.as_view(), name="api-model-activity"),
+    path("accounts/<address:address>/activity", activity.AccountActivityView.as_view(), name="api-account-activity"),
     path("models/<on_chain_id:model_id>/plans", plans.ModelPlansView.as_view(), name="api-model-plans"),
     path("models/<on_chain_id:model_id>/income", income.ModelIncomeView.as_view(), name="api-model-income"),
     path("models/<on_chain_id:model_id>/withdrawal", income.ModelWithdrawalView.as_view(), name="api-model-withdrawal"),

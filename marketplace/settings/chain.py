@@ -27,3 +27,9 @@ DEPLOYER_KEY = env.str("DEPLOYER_KEY", "")
 # Which operator of the market this site is: its workers serve the plans that name it. 0 is none; the demo finds its
 # own.
 SITE_OPERATOR_ID = env.int("SITE_OPERATOR_ID", 0)
+
+# A block explorer: its address, whose pages are then those of EIP-3091, or templates with {tx}, {address} and {block}.
+EXPLORER_URLS = env.list("EXPLORER_URL", [])
+
+# How long a page can say that a re-org removed something.
+REMOVED_EVENT_RETENTION_S = env.int("REMOVED_EVENT_RETENTION_S", 30 * 24 * 3600)

@@ -105,5 +105,6 @@ SPECTACULAR_SETTINGS = {
         "OrderState": "marketplace.orders.models.OrderState",
         "OrderKind": "marketplace.orders.models.OrderKind",
         "LicenceState": "marketplace.licences.models.LicenceDisplay",
+        "FinalityTier": "chain.finality.Tier",
     },
 }

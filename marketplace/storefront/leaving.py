@@ -21,12 +21,12 @@ MINUTE_S = 60
 SETTLE_AFTER_S = 90 * 86_400
 # A licence's state in a word, and how it looks.
 STATE_WORDS = {
-    "pending": ("valid, young", "ok"),
-    "confirmed": ("valid", "ok"),
+    "valid": ("valid", "ok"),
     "expired": ("expired", "bad"),
     "suspended": ("suspended", "warn"),
     "cancelled": ("cancelled", "warn"),
     "settled": ("settled", ""),
+    "missing": ("not on chain now", "warn"),
 }
 
 

@@ -29,6 +29,11 @@ _TITLES = {
     HTTPStatus.SERVICE_UNAVAILABLE: "This must wait",
 }
 
+# What returns by itself is not simply missing.
+_TITLES_OF_CODES = dict.fromkeys(
+    ("licence.reorged", "plan.reorged", "model.reorged"), "Removed by a re-organisation of the chain"
+)
+
 # Reading a form means keeping its files on disk until the view has looked at them, and the CSRF check reads the form.
 FORM_MAX_BYTES = 512 * 1024 * 1024
 FORM_WITHOUT_FILES_MAX_BYTES = 64 * 1024
@@ -95,7 +100,7 @@ class RefusalPages:
 def refusal_response(request: HttpRequest, code: str, message: str, *, is_retryable: bool) -> HttpResponse:
     """The refusal as a page, or as a fragment where htmx asked."""
     status = HTTPStatus(status_of(code, retryable=is_retryable))
-    title = _TITLES.get(status, "This did not work")
+    title = _TITLES_OF_CODES.get(code) or _TITLES.get(status, "This did not work")
     context = {"title": title, "message": message, "code": code, "retryable": is_retryable}
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "storefront/parts/refused.html", context, status=status)

@@ -2,8 +2,10 @@
 
 from django.urls import path, register_converter
 
+from marketplace.licences.api.parts import AddressConverter
 from marketplace.storefront.converters import DigestConverter, Uint256Converter
 from marketplace.storefront.views import (
+    activity,
     api_page,
     demo,
     jobs,
@@ -20,11 +22,15 @@ from marketplace.storefront.views import (
 
 register_converter(Uint256Converter, "uint256")
 register_converter(DigestConverter, "digest")
+register_converter(AddressConverter, "account")
 
 urlpatterns = [
     path("", models.model_list, name="model-list"),
     path("models/<uint256:model_id>/", models.model_page, name="model"),
     path("models/<uint256:model_id>/run/", jobs.run, name="run"),
+    path("models/<uint256:model_id>/activity/", activity.model_activity, name="model-activity"),
+    path("activity/", activity.market_activity, name="activity"),
+    path("accounts/<account:address>/", activity.account_page, name="account"),
     path("licences/", mine.my_licences, name="licences"),
     path("licences/<uint256:licence_id>/", licences.licence_page, name="licence"),
     path("licences/<uint256:licence_id>/refund/", licences.licence_refund, name="licence-refund"),
@@ -45,7 +51,8 @@ urlpatterns = [
     path("keys/<slug:prefix>/revoke/", keys.key_revoke, name="key-revoke"),
     path("sign-in/", session.sign_in, name="sign-in"),
     path("sign-out/", session.sign_out, name="sign-out"),
-    path("status/", status.chain_status, name="chain-status"),
+    path("status", status.chain_status, name="chain-status"),
+    path("status/", status.chain_status, name="chain-status-slash"),
     path("api/", api_page.api_page, name="api-page"),
     path("demo/wallet", demo.demo_wallet, name="demo-wallet"),
 ]

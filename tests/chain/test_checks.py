@@ -31,6 +31,8 @@ def test_site_of_the_tests_passes_every_check(contracts_book):
         ({"FAULTS": ["a.point"], "DEMO": False}, "chain.E004"),
         ({"FAULTS": ["a.point"], "CHAIN_ID": 1}, "chain.E004"),
         ({"CHAIN_ID": 1}, "chain.W001"),
+        ({"EXPLORER_URLS": ["https://e.example", "javascript:alert(1)//{tx}"]}, "chain.E021"),
+        ({"EXPLORER_URLS": ["explorer.example"]}, "chain.E021"),
         ({"SITE_OPERATOR_ID": -1}, "chain.E008"),
         ({"SITE_OPERATOR_ID": 2**32}, "chain.E008"),
         ({"CHAIN_ID": 1, "DEPLOYER_KEY": DEVELOPMENT_ACCOUNTS[0].key.upper().replace("0X", "0x")}, "chain.E007"),

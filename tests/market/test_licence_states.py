@@ -43,7 +43,7 @@ def test_licence_renewed_lasts_as_the_market_says_and_a_reorg_takes_it_back(mark
     market.renew(licence_id)
     view = view_of(market, licence_id)
     assert view.expires_at.timestamp() == first + 30 * DAY == expiry_on_chain(market, licence_id)
-    assert (view.calls, view.renewal.payer, view.state) == (10, BUYER, "confirmed")
+    assert (view.calls, view.renewal.payer, view.state) == (10, BUYER, "valid")
     rolled_back(market)
     view = view_of(market, licence_id)
     assert (view.expires_at.timestamp(), view.calls, view.renewal) == (first, 5, None)
@@ -56,7 +56,7 @@ def test_licence_renewed_after_its_end_is_not_expired_any_more(market):
     assert view_of(market, licence_id).state == "expired"
     assert view_of(market, licence_id).is_renewable
     market.renew(licence_id)
-    assert view_of(market, licence_id).state == "confirmed"
+    assert view_of(market, licence_id).state == "valid"
     assert services.licence_require(holder=BUYER, model_id=model_id).licence_id == licence_id
 
 
@@ -75,7 +75,7 @@ def test_licence_cancelled_leaves_its_holders_list_and_stays_in_the_history(mark
     assert (plan.sold, plan.live, plan.is_on_sale) == (1, 0, True)
     assert selectors.plans_on_sale([plan.plan.model_id])[plan.plan.model_id].plan.plan_id == plan_id
     rolled_back(market)
-    assert view_of(market, licence_id).state == "confirmed"
+    assert view_of(market, licence_id).state == "valid"
     assert selectors.plan_get(plan_id).is_sold_out
     assert [found.licence.licence_id for found in selectors.licence_list_for_holder(BUYER)] == [licence_id]
 
@@ -113,7 +113,7 @@ def test_licence_of_a_suspended_model_is_refused_and_loses_no_time(market):
         services.licence_require(holder=BUYER, model_id=model_id)
     market.resume(model_id)
     view = view_of(market, licence_id)
-    assert view.state == "confirmed"
+    assert view.state == "valid"
     assert view.expires_at.timestamp() >= before + DAY
     assert view.expires_at.timestamp() == expiry_on_chain(market, licence_id)
     assert services.licence_require(holder=BUYER, model_id=model_id).licence_id == licence_id
@@ -125,7 +125,7 @@ def test_licence_of_a_model_whose_suspension_lapsed_runs_on_without_an_event(mar
     market.suspend(model_id)
     market.warp(20 * DAY)
     view = view_of(market, licence_id)
-    assert (view.state, view.suspension) == ("confirmed", None)
+    assert (view.state, view.suspension) == ("valid", None)
     assert view.expires_at.timestamp() == before + 14 * DAY == expiry_on_chain(market, licence_id)
     assert not SuspensionEnd.objects.exists()
     times = selectors.model_times([model_id])[model_id]
@@ -245,7 +245,7 @@ def test_licence_list_takes_the_same_few_queries_however_many(market, django_ass
     for _ in range(4):
         market.buy(plan_id)
     market.index()
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         assert len(selectors.licence_list_for_holder(BUYER)) == 5
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chain.finality import Tier
 from chain.selectors import LicenceState
 from marketplace.licences import selectors, services
 from marketplace.licences.errors import (
@@ -75,14 +76,18 @@ def test_plans_on_sale_of_a_page_take_the_same_few_queries_however_many_licences
         assert selectors.plans_on_sale([model_id])[model_id].sold == 2
 
 
-def test_licence_bought_is_listed_pending_then_confirmed(market):
+def test_licence_bought_is_valid_with_the_finality_of_its_purchase(market):
     _, plan_id, licence_id = market.sold_licence()
     market.index()
     (view,) = selectors.licence_list_for_holder(BUYER)
-    assert (view.licence.licence_id, view.plan.plan_id, view.state) == (licence_id, plan_id, "pending")
+    assert (view.licence.licence_id, view.plan.plan_id, view.state) == (licence_id, plan_id, "valid")
+    assert (view.finality.tier, view.finality.confirmations) == (Tier.CONFIRMED, 1)
     market.mine(1)
     market.index()
-    assert selectors.licence_list_for_holder(BUYER)[0].state == "confirmed"
+    assert selectors.licence_list_for_holder(BUYER)[0].finality.text == "2 confirmations"
+    market.mine(70)
+    market.index()
+    assert selectors.licence_list_for_holder(BUYER)[0].finality.is_final
     assert selectors.licence_list_for_holder(OUTSIDER) == []
 
 
@@ -252,6 +257,7 @@ def test_api_licences_are_the_callers_own(market, with_key, buyer, outsider):
     model_id, _, licence_id = market.sold_licence()
     market.index()
     (body,) = with_key(buyer).get("/api/v1/licences", {"model": str(model_id)}).json()
-    assert (body["licence"], body["state"], body["rights"]) == (str(licence_id), "pending", ["RUN"])
+    assert (body["licence"], body["state"], body["rights"]) == (str(licence_id), "valid", ["RUN"])
+    assert (body["finality"]["tier"], body["finality"]["confirmations"]) == ("confirmed", 1)
     assert with_key(buyer).get("/api/v1/licences", {"model": "99"}).json() == []
     assert with_key(outsider).get("/api/v1/licences").json() == []

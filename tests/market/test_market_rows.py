@@ -65,8 +65,12 @@ def busy_market(market) -> None:
 
 def test_every_event_of_the_market_has_a_handler_or_a_reason_to_have_none():
     known = {event.name for event in abi.artefact("LicenceMarket").events.values()}
+    # The feeds index almost every event; what counts here is the rows of this domain.
     handled = {
-        event for wanted in handlers._handlers.values() for contract, event in wanted if contract == "LicenceMarket"
+        event
+        for handler, wanted in handlers._handlers.items()
+        for contract, event in wanted
+        if contract == "LicenceMarket" and not handler.__module__.startswith("chain.")
     }
     assert known - handled == NOT_KEPT & known
     assert handled <= known

@@ -67,7 +67,7 @@ def test_cancellation_by_its_holder_pays_to_the_last_unit_what_the_detail_promis
     market.index()
     later = market.now + 100
     body = ask(client, f"licences/{licence_id}", at=str(later)).json()
-    assert (body["state"], body["amount"], body["token"]) == ("confirmed", str(10**16), NATIVE)
+    assert (body["state"], body["amount"], body["token"]) == ("valid", str(10**16), NATIVE)
     assert int(body["vested"]) + int(body["refund"]) == 10**16
     assert (body["refund_later"]["at"], body["vesting_curve"][0]["vested"]) == (later, "0")
     response = ask(client, f"licences/{licence_id}/cancellation", to=BUYER, sender=BUYER)

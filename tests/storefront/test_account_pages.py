@@ -177,7 +177,7 @@ def test_pages_without_trouble_show_no_banner(anonymous, listed):
         ({"error_code": "chain.node_unavailable", "error_message": "x"}, "The chain node does not answer."),
         ({"error_code": "chain.finality_violated", "error_message": "x"}, "The index of the chain has stopped."),
         ({"seen_at": timezone.now() - timedelta(minutes=5)}, "The indexer does not report."),
-        ({"head_block": 1_000_000}, "blocks behind the chain."),
+        ({"head_block": 1_000_000}, "The index is catching up."),
     ],
 )
 def test_pages_with_trouble_show_a_banner_with_the_time(anonymous, listed, read, change, said):
@@ -186,6 +186,22 @@ def test_pages_with_trouble_show_a_banner_with_the_time(anonymous, listed, read,
         text = read(anonymous.get(path)).text
         assert said in text, path
         assert "Pages show the chain as it was at" in text
+        assert "Reading goes on" in text
+
+
+def test_banner_says_how_far_behind_in_blocks_and_seconds_and_refreshes_itself(anonymous, listed, read):
+    stream = Stream.objects.get()
+    Stream.objects.update(head_block=stream.next_block + 6, head_timestamp=(stream.head_timestamp or 0) + 84)
+    page = read(anonymous.get("/"))
+    assert "The index is 7 blocks and 84 seconds behind the chain." in page.text
+    (banner,) = [tag for tag in page.all("div") if "data-chain-banner" in tag]
+    assert (banner["hx-get"], banner["hx-select"]) == ("/status", "[data-chain-banner]")
+
+
+def test_banner_of_a_dead_node_says_how_old_the_last_report_is(anonymous, listed, read):
+    old = timezone.now() - timedelta(minutes=5)
+    Stream.objects.update(error_code="chain.node_unavailable", error_message="x", seen_at=old)
+    assert "The last report is 5 minutes old" in read(anonymous.get("/")).text
 
 
 def test_status_page_before_any_index_says_what_to_do(anonymous, db, read):

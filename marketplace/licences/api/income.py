@@ -60,6 +60,9 @@ class ModelIncomeSerializer(serializers.Serializer[Any]):
     unsplit = Uint256StringField(help_text="Collected and not shared out.")
     available = Uint256StringField(help_text="What the model's owner can withdraw now.")
     earned = Uint256StringField(help_text="What the model was ever credited.")
+    earned_final = Uint256StringField(help_text="How much of it no re-org can take back.")
+    earned_not_final = Uint256StringField()
+    sales_not_final = Uint256StringField(help_text="What buyers paid in blocks that are not final yet.")
     withdrawn = Uint256StringField()
     plans = PlanIncomeSerializer(many=True)
 
@@ -68,6 +71,8 @@ class AccountIncomeSerializer(serializers.Serializer[Any]):
     account = serializers.CharField()
     token = serializers.CharField()
     earned = Uint256StringField()
+    earned_final = Uint256StringField(help_text="How much of it no re-org can take back.")
+    earned_not_final = Uint256StringField()
     withdrawn = Uint256StringField()
     available = Uint256StringField()
 

@@ -15,6 +15,7 @@ from marketplace.licences import selectors, transactions
 from marketplace.licences.api.parts import (
     SENDER,
     AsksTheChain,
+    FinalitySerializer,
     SenderSerializer,
     ToSerializer,
     TransactionsSerializer,
@@ -34,7 +35,7 @@ class LicenceSerializer(serializers.Serializer[Any]):
     model = Uint256StringField(source="licence.model_id")
     holder = serializers.CharField()
     state = serializers.ChoiceField(LicenceDisplay.choices, help_text="By the index; the chain decides.")
-    depth = serializers.IntegerField(help_text="Blocks from the purchase to the head, its own included.")
+    finality = FinalitySerializer(help_text="Of the purchase.")
     expires_at = serializers.DateTimeField(allow_null=True, help_text="Block time; later after a suspension.")
     calls = serializers.IntegerField(help_text="Bought over the licence's life; 0 is unmetered.")
     calls_used = serializers.IntegerField(source="used", help_text="As the operator has reported on chain.")
@@ -80,6 +81,10 @@ class LicenceDetailSerializer(serializers.Serializer[Any]):
     settleable = serializers.BooleanField(source="is_settleable")
     refund_paid = Uint256StringField(allow_null=True, help_text="What a settled licence paid back.")
     settled_tx_hash = serializers.CharField()
+    finality = FinalitySerializer(help_text="Of the purchase.")
+    delivery_finality = FinalitySerializer(
+        allow_null=True, help_text="Of the request for the release key; only a final one releases the key."
+    )
     block_number = serializers.IntegerField(source="chain.block_number")
     block_time = serializers.IntegerField(source="now")
 

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chain.abi import checksum
+from chain.finality import Tier
 from marketplace.api_parts import ThrottledByMethod
 from marketplace.licences.transactions import WalletCall
 
@@ -57,6 +58,15 @@ class TransactionSerializer(serializers.Serializer[Any]):
 
 class TransactionsSerializer(serializers.Serializer[Any]):
     transactions = TransactionSerializer(many=True, help_text="To be signed and sent in this order.")
+
+
+class FinalitySerializer(serializers.Serializer[Any]):
+    """How far the block of an event can still change."""
+
+    tier = serializers.ChoiceField([tier.value for tier in Tier])
+    confirmations = serializers.IntegerField(help_text="Blocks from its own to the head; 0 where it is in none.")
+    block_number = serializers.IntegerField(allow_null=True)
+    text = serializers.CharField()
 
 
 class SenderSerializer(serializers.Serializer[Any]):

@@ -1,5 +1,12 @@
 """Reads about plans, licences, income and operators. For showing: whether a licence is valid is asked of the chain."""
 
+from marketplace.licences.selectors.activity import (
+    Activity,
+    ActivityPage,
+    activity_of_account,
+    activity_of_market,
+    activity_of_model,
+)
 from marketplace.licences.selectors.detail import LicenceDetail, licence_detail
 from marketplace.licences.selectors.income import (
     IncomeView,
@@ -10,11 +17,12 @@ from marketplace.licences.selectors.income import (
     plan_incomes,
 )
 from marketplace.licences.selectors.licences import (
-    CONFIRMATIONS,
     LicenceView,
     licence_get,
     licence_list_for_holder,
     licence_list_settled,
+    licence_missing,
+    licence_require,
     licences_held,
     licences_held_usable_first,
     moment,
@@ -42,9 +50,10 @@ from marketplace.licences.selectors.plans import (
 from marketplace.licences.selectors.times import ModelTimes, SuspensionSpan, chain_now, model_times
 
 __all__ = [
-    "CONFIRMATIONS",
     "LIST_LIMIT",
     "AccountIncome",
+    "Activity",
+    "ActivityPage",
     "IncomeView",
     "LicenceDetail",
     "LicenceView",
@@ -55,6 +64,9 @@ __all__ = [
     "PlanView",
     "ShareView",
     "SuspensionSpan",
+    "activity_of_account",
+    "activity_of_market",
+    "activity_of_model",
     "bps_text",
     "chain_now",
     "income_for_models",
@@ -63,6 +75,8 @@ __all__ = [
     "licence_get",
     "licence_list_for_holder",
     "licence_list_settled",
+    "licence_missing",
+    "licence_require",
     "licences_held",
     "licences_held_usable_first",
     "model_times",

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chain import selectors as chain
+from chain.finality import Finality, finality_of
 from chain.gateway.errors import NodeBehind
 from chain.gateway.protocol import Header
 from chain.selectors import LicenceState
 from marketplace.licences import vesting
-from marketplace.licences.errors import LicenceNotFoundError
 from marketplace.licences.models import KeyDelivery, LicenceRenewal
-from marketplace.licences.selectors.licences import LicenceDisplayState, LicenceView, licence_get, moment
+from marketplace.licences.selectors.licences import LicenceDisplayState, LicenceView, licence_require, moment
 from marketplace.licences.selectors.plans import PlanView, plan_get
 from marketplace.licences.tokens import amount_text
 from marketplace.licences.vesting import Term
@@ -24,8 +24,8 @@ SETTLE_AFTER_S = 90 * 24 * 3600
 class LicenceDetail:
     """A licence as the chain states it at the block of time `now`. Amounts are in the smallest unit of its token.
 
-    `view` is the index's side of it. `chain` has `exists` false once the licence was settled (or where a re-org took it
-    away and the index has not noticed yet).
+    `view` is the index's side of it. `chain` has `exists` false once the licence was settled, and where the index has
+    not noticed yet that it was, or that a re-org took it away: then it is missing.
     """
 
     view: LicenceView
@@ -39,14 +39,24 @@ class LicenceDetail:
     def state(self) -> LicenceDisplayState:
         """The chain's word where it differs from the index."""
         if not self.chain.exists:
-            return "settled" if self.view.settlement is not None else "pending"
+            return "settled" if self.view.settlement is not None else "missing"
         if self.chain.settle_at:
             return "cancelled"
         if self.chain.expires_at and self.chain.expires_at <= self.now:
             return "expired"
         if self.chain.is_suspended:
             return "suspended"
-        return "confirmed" if self.view.state == "confirmed" else "pending"
+        return "valid"
+
+    @property
+    def finality(self) -> Finality:
+        """Of the purchase."""
+        return self.view.finality
+
+    @property
+    def delivery_finality(self) -> Finality | None:
+        """Of the newest request for the release key, None where there is none. Only a final one releases the key."""
+        return finality_of(self.delivery.event) if self.delivery is not None else None
 
     @property
     def token(self) -> str:
@@ -151,13 +161,9 @@ class LicenceDetail:
 def licence_detail(licence_id: int) -> LicenceDetail:
     """A licence that the index knows, with its state at the newest block.
 
-    Raises LicenceNotFoundError, and what the gateway raises: then `licence_get` has what the index knows.
+    Raises what `licence_require` raises, and what the gateway raises: then `licence_get` has what the index knows.
     """
-    view = licence_get(licence_id)
-    if view is None:
-        raise LicenceNotFoundError(
-            f"The index holds no licence {licence_id}. A new purchase takes a block to appear.", licence=str(licence_id)
-        )
+    view = licence_require(licence_id)
     state, now = _state_now(licence_id)
     return LicenceDetail(
         view=view,

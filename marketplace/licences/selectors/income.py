@@ -19,6 +19,7 @@ from chain import selectors as chain
 from chain.selectors import LicenceState
 from marketplace.licences.models import AncestorCredit, Holding, Licence, Plan, Withdrawal
 from marketplace.licences.selectors.plans import PlanView, bps_text, plan_views
+from marketplace.licences.selectors.settled_income import model_credits_final, sales_not_final
 from marketplace.licences.shares import WHOLE_BPS, unsplit_shares
 from marketplace.licences.tokens import amount_text
 from models_registry import selectors as registry
@@ -99,6 +100,8 @@ class PlanIncome:
 class IncomeView:
     """Money of one model in one token, in its smallest unit. `earned` was credited to the model over all.
 
+    `earned_final` of it was credited in blocks that no re-org can remove. `sales_not_final` is what buyers paid in
+    blocks that one still could; it is not a part of the others.
     `plans` are those of the model in this token; a model that only earns as an ancestor has none.
     """
 
@@ -110,10 +113,33 @@ class IncomeView:
     available: int
     withdrawn: int
     plans: list[PlanIncome]
+    credited_final: int = 0
+    sales_not_final: int = 0
 
     @property
     def earned(self) -> int:
         return self.available + self.withdrawn
+
+    @property
+    def earned_final(self) -> int:
+        # The chain was asked at its newest block, the index may be ahead of the answer or behind it.
+        return min(self.credited_final, self.earned)
+
+    @property
+    def earned_not_final(self) -> int:
+        return self.earned - self.earned_final
+
+    @property
+    def earned_final_text(self) -> str:
+        return amount_text(self.earned_final, self.token)
+
+    @property
+    def earned_not_final_text(self) -> str:
+        return amount_text(self.earned_not_final, self.token)
+
+    @property
+    def sales_not_final_text(self) -> str:
+        return amount_text(self.sales_not_final, self.token)
 
     @property
     def held_text(self) -> str:
@@ -154,6 +180,8 @@ def income_for_models(model_ids: Iterable[int]) -> dict[int, list[IncomeView]]:
     withdrawn = _withdrawn(ids)
     pairs = {(plan.view.plan.model_id, plan.view.plan.token) for plan in plans} | set(withdrawn) | _ancestor_pairs(ids)
     credits = chain.model_credits(sorted(pairs))
+    plan_ids = [plan.view.plan.plan_id for plan in plans]
+    final, young = model_credits_final(ids, plan_ids), sales_not_final(plan_ids)
     found: dict[int, list[IncomeView]] = {model_id: [] for model_id in ids}
     for model_id, token in sorted(pairs):
         own = [plan for plan in plans if (plan.view.plan.model_id, plan.view.plan.token) == (model_id, token)]
@@ -167,6 +195,8 @@ def income_for_models(model_ids: Iterable[int]) -> dict[int, list[IncomeView]]:
                 available=credits[model_id, token],
                 withdrawn=withdrawn.get((model_id, token), 0),
                 plans=own,
+                credited_final=final.get((model_id, token), 0),
+                sales_not_final=sum(young.get(plan.view.plan.plan_id, 0) for plan in own),
             )
         )
     return found

@@ -8,6 +8,9 @@ from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, Q, Quer
 from django.db.models.functions import Coalesce
 
 from chain import selectors as chain
+from chain.finality import Finality, finality_of
+from chain.removals import removal_of_licence
+from marketplace.licences.errors import LicenceNotFoundError, LicenceReorgedError
 from marketplace.licences.models import (
     Licence,
     LicenceCancellation,
@@ -24,17 +27,15 @@ from marketplace.licences.selectors.plans import LIST_LIMIT, plans_by_id
 from marketplace.licences.selectors.times import SuspensionSpan, chain_now, model_times
 from marketplace.licences.tokens import amount_text
 
-# Blocks on top of a purchase, its own included, from which pages call it confirmed. Running needs one.
-CONFIRMATIONS = 2
 LAST_MOMENT = 253_402_300_799
 
-LicenceDisplayState = Literal["pending", "confirmed", "expired", "suspended", "cancelled", "settled"]
+LicenceDisplayState = Literal["valid", "expired", "suspended", "cancelled", "settled", "missing"]
 Row = TypeVar("Row", bound=OfLicence)
 
 
 @dataclass(frozen=True, slots=True)
 class LicenceView:
-    """A licence as its holder sees it. `depth` counts blocks from the purchase to the head, its own included.
+    """A licence as its holder sees it. `finality` is that of its purchase; it runs at one confirmation.
 
     `expires_at` is block time: shifted for the suspensions of the model that are known. `calls` were bought over the
     licence's life, renewals included (0: unmetered); `used` of them the operator has reported on chain. `holder` of a
@@ -44,7 +45,7 @@ class LicenceView:
     licence: Licence
     plan: Plan
     holder: str
-    depth: int
+    finality: Finality
     expires_at: datetime | None
     calls: int
     used: int
@@ -66,7 +67,7 @@ class LicenceView:
             return "expired"
         if self.is_suspended:
             return "suspended"
-        return "confirmed" if self.depth >= CONFIRMATIONS else "pending"
+        return "valid"
 
     @property
     def is_suspended(self) -> bool:
@@ -75,7 +76,7 @@ class LicenceView:
     @property
     def is_active(self) -> bool:
         """Whether it may allow something now, as far as the index knows."""
-        return self.state in ("pending", "confirmed")
+        return self.state == "valid"
 
     @property
     def settles_at(self) -> datetime | None:
@@ -149,12 +150,29 @@ def licence_get(licence_id: int) -> LicenceView | None:
     return licence_views({row: transfer.to_address if transfer else row.holder})[0]
 
 
+def licence_require(licence_id: int) -> LicenceView:
+    """One licence that the index has. Raises LicenceNotFoundError, also as LicenceReorgedError."""
+    view = licence_get(licence_id)
+    if view is None:
+        raise licence_missing(licence_id)
+    return view
+
+
+def licence_missing(licence_id: int) -> LicenceNotFoundError:
+    """Why the index has no such licence: there is none, or there was one until a re-org."""
+    removal = removal_of_licence(licence_id)
+    if removal is not None:
+        return LicenceReorgedError(removal.text("purchase"), licence=str(licence_id), **removal.data)
+    text = f"The index holds no licence {licence_id}. A new purchase takes a block to appear."
+    return LicenceNotFoundError(text, licence=str(licence_id))
+
+
 def licence_views(holders: dict[Licence, str]) -> list[LicenceView]:
     """Views of licences with their holders, in the same few queries however many there are."""
     ids = [row.licence_id for row in holders]
     plans = plans_by_id(row.plan_id for row in holders)
     times, now = model_times(row.model_id for row in holders), chain_now()
-    head = chain.chain_status().head or 0
+    status = chain.chain_status()
     renewals, reports = _newest(LicenceRenewal, ids), _newest(UsageReport, ids)
     cancellations, settlements = _newest(LicenceCancellation, ids), _newest(LicenceSettlement, ids)
     retired = set(PlanRetirement.objects.filter(plan_id__in=plans).values_list("plan_id", flat=True))
@@ -168,7 +186,7 @@ def licence_views(holders: dict[Licence, str]) -> list[LicenceView]:
                 licence=row,
                 plan=plans[row.plan_id],
                 holder=holder,
-                depth=max(head - row.event.block_number + 1, 0),
+                finality=finality_of(row.event, status=status),
                 expires_at=moment(of_model.block_time(on_clock, now=now) if on_clock else 0),
                 calls=renewal.calls if renewal else row.calls,
                 used=report.used if report else 0,

@@ -16,6 +16,7 @@ from marketplace.licences.models import (
     OperatorDisablement,
     Plan,
 )
+from marketplace.licences.selectors.settled_income import account_credits_final
 from marketplace.licences.shares import unsplit_shares
 from marketplace.licences.tokens import NATIVE, amount_text
 
@@ -39,13 +40,25 @@ class OperatorView:
 
 @dataclass(frozen=True, slots=True)
 class AccountIncome:
-    """Service shares and fees of an account in one token, in its smallest unit. `available` the chain said just now."""
+    """Service shares and fees of an account in one token, in its smallest unit. `available` the chain said just now.
+
+    `earned_final` was credited in blocks that no re-org can remove.
+    """
 
     account: str
     token: str
     earned: int
     withdrawn: int
     available: int
+    earned_final: int
+
+    @property
+    def earned_not_final(self) -> int:
+        return self.earned - self.earned_final
+
+    @property
+    def earned_not_final_text(self) -> str:
+        return amount_text(self.earned_not_final, self.token)
 
     @property
     def earned_text(self) -> str:
@@ -152,7 +165,11 @@ def operator_income_for_payee(address: str) -> list[AccountIncome]:
         withdrawn[token] += amount
     tokens = sorted(set(earned) | set(withdrawn), key=lambda token: (token != NATIVE, token))
     credits = chain.account_credits([(address, token) for token in tokens])
-    return [AccountIncome(address, token, earned[token], withdrawn[token], credits[address, token]) for token in tokens]
+    final = account_credits_final(address)
+    return [
+        AccountIncome(address, token, earned[token], withdrawn[token], credits[address, token], final.get(token, 0))
+        for token in tokens
+    ]
 
 
 def _service_unsplit(plans: list[Plan]) -> dict[str, int]:

@@ -7,7 +7,8 @@ from typing import Any
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
-from marketplace.licences.errors import PlanNotFoundError
+from chain.removals import removal_of_plan
+from marketplace.licences.errors import PlanNotFoundError, PlanReorgedError
 from marketplace.licences.models import (
     Licence,
     LicenceCancellation,
@@ -107,7 +108,7 @@ def plan_get(plan_id: int) -> PlanView:
     """One plan. Raises PlanNotFoundError."""
     views = plan_views(Plan.objects.filter(plan_id=plan_id))
     if not views:
-        raise PlanNotFoundError(f"The index holds no plan {plan_id}. Look at the plans of the model.")
+        raise _plan_missing(plan_id)
     return views[0]
 
 
@@ -183,6 +184,14 @@ def seconds_text(seconds: int) -> str:
         if seconds >= length and seconds % length == 0:
             return f"{seconds // length} {unit}" + ("s" if seconds != length else "")
     return f"{seconds} second" + ("s" if seconds != 1 else "")
+
+
+def _plan_missing(plan_id: int) -> PlanNotFoundError:
+    """There is no such plan, or there was one until a re-org."""
+    removal = removal_of_plan(plan_id)
+    if removal is not None:
+        return PlanReorgedError(removal.text("plan"), plan=str(plan_id), **removal.data)
+    return PlanNotFoundError(f"The index holds no plan {plan_id}. Look at the plans of the model.")
 
 
 def _counts(rows: QuerySet[Any], plan_ids: list[int]) -> dict[int, int]:

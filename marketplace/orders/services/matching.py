@@ -142,7 +142,7 @@ def orders_match_events(*, events: Sequence[ChainEvent]) -> int:
         part = hashes[start : start + MATCH_BATCH]
         orders = Order.objects.filter(Q(tx_hash__in=part) | Q(replaced_by__in=part), event=None)
         for order in orders.select_related("account"):
-            found = [*by_hash.get(order.tx_hash, ()), *by_hash.get(order.replaced_by, ())]
+            found = [*by_hash.get(order.tx_hash or "", ()), *by_hash.get(order.replaced_by, ())]
             matched += any(order_match(order=order, event=event) for event in found)
     return matched
 

@@ -4,11 +4,14 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from weighhouse.core.cid import digest_parse, root_cid
 
+from chain.explorer_links import explorer_url
+from marketplace.licences.selectors.sentences import Part
 from marketplace.licences.tokens import amount_text, token_get
 from marketplace.storefront.cards import card_html
 from models_registry.runtime.tasks import TASKS
@@ -37,6 +40,61 @@ def hashed(text: str, label: str = "") -> SafeString:
         short(text),
         label or "it",
     )
+
+
+@register.simple_tag
+def tx_link(tx_hash: str) -> SafeString:
+    """A transaction, linked to the explorer where the site names one."""
+    return _explorer_link("tx", tx_hash, hashed(tx_hash, "the transaction's hash"))
+
+
+@register.simple_tag
+def address_link(address: str) -> SafeString:
+    """An address, linked to its page here, and to the explorer where the site names one."""
+    if not address:
+        return hashed("")
+    inside = format_html(
+        '<span class="hash"><a href="{0}" class="mono" title="{1}">{2}</a>'
+        '<button type="button" class="copy" data-copy="{1}" aria-label="Copy the address">Copy</button></span>',
+        reverse("account", args=[address]),
+        address,
+        short(address),
+    )
+    return _explorer_link("address", address, inside)
+
+
+@register.simple_tag
+def block_link(number: int) -> SafeString:
+    """A block's number, linked to the explorer where the site names one."""
+    return _explorer_link("block", number, format_html('block <span class="number">{}</span>', number))
+
+
+@register.simple_tag
+def activity_part(part: Part) -> SafeString:
+    """A piece of an event's sentence, linked to what it names."""
+    match part.kind:
+        case "account":
+            return format_html('<a href="{}" class="mono" title="{}">{}</a>', _page(part), part.value, part.text)
+        case "model" | "licence" | "operator":
+            return format_html('<a href="{}">{}</a>', _page(part), part.text)
+        case "plan":
+            plan_id = int(part.value)
+            model = reverse("model", args=[plan_id >> 32])
+            return format_html('<a href="{}#plan-{}">{}</a>', model, plan_id & 0xFFFFFFFF, part.text)
+        case _:
+            return format_html("{}", part.text)
+
+
+def _page(part: Part) -> str:
+    return reverse(part.kind, args=[part.value if part.kind == "account" else int(part.value)])
+
+
+def _explorer_link(kind: str, value: str | int, shown: SafeString) -> SafeString:
+    url = explorer_url(kind, value)
+    if not url:
+        return shown
+    link = '{} <a href="{}" rel="noopener noreferrer" class="explorer"><small>explorer</small></a>'
+    return format_html(link, shown, url)
 
 
 @register.filter
@@ -106,6 +164,20 @@ def second(when: datetime | None) -> SafeString:
         return moment(None)
     utc = when.astimezone(timezone.get_default_timezone())
     return format_html('<time datetime="{}">{} UTC</time>', utc.isoformat(), utc.strftime("%-d %b %Y, %H:%M:%S"))
+
+
+@register.filter
+def span(seconds: int | None) -> str:
+    """A length of time in its largest whole unit, for people: `3 minutes`. Below a minute in seconds."""
+    count = max(int(seconds or 0), 0)
+    size, name = next(((size, name) for size, name in _UNITS if count >= size), _UNITS[-1])
+    return f"{count // size} {name}" + ("s" if count // size != 1 else "")
+
+
+@register.filter
+def ago(seconds: int | None) -> str:
+    """How long ago something was."""
+    return "" if seconds is None else f"{span(seconds)} ago"
 
 
 @register.filter

@@ -11,7 +11,6 @@ from django.views.decorators.http import require_safe
 from chain import selectors as chain
 from chain.gateway.errors import ChainError
 from marketplace.licences import selectors as licences
-from marketplace.licences.errors import LicenceNotFoundError
 from marketplace.licences.models import Right
 from marketplace.licences.selectors import LicenceDetail, LicenceView
 from marketplace.licences.selectors.licences import moment
@@ -20,12 +19,13 @@ from marketplace.storefront.calls import cancel_call
 from models_registry import selectors as registry
 
 _LEADS = {
-    "pending": "The chain says that it is valid. Its purchase is in a young block.",
-    "confirmed": "The chain says that it is valid.",
+    "valid": "The chain says that it is valid.",
     "expired": "Its time is over. It runs nothing any more.",
     "suspended": "The market's guardian suspended the model: no runs, no sales, and the licence's time stands still.",
     "cancelled": "Its holder ended it. What has not vested is paid when it is settled.",
     "settled": "It is over: its token is burned and what had not vested was paid.",
+    "missing": "The chain's newest block does not have it: it was settled just now, or a re-organisation of the chain "
+    "took its purchase away. The index will say which in a moment.",
 }
 
 
@@ -33,7 +33,7 @@ _LEADS = {
 @require_safe
 def licence_page(request: HttpRequest, licence_id: int) -> HttpResponse:
     """For anybody: all of it is on chain. Only the holder is offered to leave, and nobody signs without signing in."""
-    view = _view(licence_id)
+    view = licences.licence_require(licence_id)
     try:
         detail = licences.licence_detail(licence_id)
     except ChainError as error:
@@ -72,20 +72,12 @@ def licence_cancel(request: HttpRequest, licence_id: int) -> HttpResponse:
     return render(request, "storefront/licence_cancel.html", context)
 
 
-def _view(licence_id: int) -> LicenceView:
-    view = licences.licence_get(licence_id)
-    if view is None:
-        text = f"The index holds no licence {licence_id}. A new purchase takes a block to appear."
-        raise LicenceNotFoundError(text, licence=str(licence_id))
-    return view
-
-
 def _facts(request: HttpRequest, view: LicenceView, state: str) -> dict[str, Any]:
     """What the index knows; the page shows it while the node is down, too."""
     address = request.user.address if request.user.is_authenticated else ""
     word, look = leaving.STATE_WORDS[state]
     settled = view.settlement
-    is_valid = state in ("pending", "confirmed")
+    is_valid = state == "valid"
     return {
         "licence_id": view.licence.licence_id,
         "model_name": _model_name(view),
@@ -94,6 +86,8 @@ def _facts(request: HttpRequest, view: LicenceView, state: str) -> dict[str, Any
         "state_word": word,
         "look": look,
         "lead": _LEADS[state],
+        "finality": view.finality,
+        "purchase": view.licence.event,
         "expires_at": view.expires_at,
         "holder": "" if settled else view.holder,
         "is_holder": not settled and view.holder == address,
@@ -136,6 +130,8 @@ def _money(request: HttpRequest, detail: LicenceDetail) -> dict[str, Any]:
         "holder": state.owner,
         "expires_at": moment(state.expires_at),
         "calls_words": f"{counted} of {state.calls} used, {state.used} of them reported on chain",
+        "delivery": detail.delivery,
+        "delivery_finality": detail.delivery_finality,
         "operator_words": detail.plan.operator_text if state.calls else "",
     }
 

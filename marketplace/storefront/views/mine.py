@@ -11,6 +11,7 @@ from weighhouse.core.errors import WeighhouseError
 
 from chain import selectors as chain
 from chain.gateway.errors import ChainError
+from chain.removals import removals_of_purchases
 from marketplace.inference import selectors as inference
 from marketplace.inference.selectors import CallsUsed
 from marketplace.licences import selectors as licences
@@ -29,6 +30,7 @@ from models_registry.selectors import Lineage, ModelSummary
 ORDERS_SHOWN = 5
 LICENCES_PER_PAGE = 50
 SETTLED_SHOWN = 20
+REMOVED_SHOWN = 5
 MODELS_PER_PAGE = 10
 PAGE_DIGITS = 6
 
@@ -78,10 +80,16 @@ def my_licences(request: HttpRequest) -> HttpResponse:
         "licences": _licence_rows(views[:LICENCES_PER_PAGE]),
         "orders": _orders_open(request) if page == 1 else [],
         "settled": _licence_rows(licences.licence_list_settled(address, limit=SETTLED_SHOWN)) if page == 1 else [],
+        "removed": _removed_texts(address) if page == 1 else [],
         "is_later_page": page > 1,
         "next_page": page + 1 if len(views) > LICENCES_PER_PAGE else None,
     }
     return render(request, "storefront/licences.html", context)
+
+
+def _removed_texts(address: str) -> list[str]:
+    """What became of purchases that a re-org removed."""
+    return [removal.text("purchase") for removal in removals_of_purchases(address, limit=REMOVED_SHOWN)]
 
 
 def _licence_rows(views: list[LicenceView]) -> list[LicenceRow]:

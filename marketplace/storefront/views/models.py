@@ -18,6 +18,7 @@ from models_registry.selectors import ModelSummary
 
 PAGE_SIZE = 24
 RELEASES_SHOWN = 20
+ACTIVITY_SHOWN = 10
 
 
 @require_safe
@@ -55,6 +56,7 @@ def model_page(request: HttpRequest, model_id: int) -> HttpResponse:
         "release_count": registry.release_count_for_model(model_id),
         "plans": licences.plan_list_for_model(model_id),
         "lineage": registry.lineage_get(model_id),
+        "activity": licences.activity_of_model(model_id, limit=ACTIVITY_SHOWN),
         **run_context(request, model),
     }
     return render(request, "storefront/model.html", context)
