@@ -1,0 +1,225 @@
+"""Each licence: its state by the rows at the block's time, against the market's `licenceStates`.
+
+The rules are those of the contracts, written down once more: docs/contracts-market.md names them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from chain.audit.block import AuditBlock, Chunk
+from chain.audit.registry import register
+from chain.audit.report import Difference
+from chain.bindings import licence_market
+from marketplace.licences import models
+from marketplace.licences.audit.clocks import Clock, clocks_read
+from marketplace.licences.audit.plans import plan_ids
+
+_NOBODY = "0x" + "0" * 40
+_PLANS_PER_CALL = 200
+_STATES_PER_CALL = 100
+# Each value and the table that has it.
+_TABLES: dict[str, type[models.FromEvent]] = {
+    "exists": models.LicenceSettlement,
+    "owner": models.LicenceTransfer,
+    "plan_id": models.Licence,
+    "model_id": models.Licence,
+    "expires_at": models.LicenceRenewal,
+    "used": models.UsageReport,
+    "calls": models.LicenceRenewal,
+    "base": models.UsageReport,
+    "flags": models.Plan,
+    "is_valid": models.Licence,
+    "is_suspended": models.Suspension,
+    "settle_at": models.LicenceCancellation,
+    "amount_units": models.Holding,
+    "taken_units": models.Holding,
+    "vested_units": models.Holding,
+    "starts_at": models.Holding,
+}
+
+
+@dataclass
+class _Rows:
+    """Everything that the database has about one licence, oldest first."""
+
+    bought: models.Licence | None = None
+    renewals: list[models.LicenceRenewal] = field(default_factory=list)
+    transfers: list[models.LicenceTransfer] = field(default_factory=list)
+    reports: list[models.UsageReport] = field(default_factory=list)
+    holdings: list[models.Holding] = field(default_factory=list)
+    cancelled: models.LicenceCancellation | None = None
+    settled: models.LicenceSettlement | None = None
+
+    @property
+    def term(self) -> models.Licence | models.LicenceRenewal:
+        """What the present term began with."""
+        assert self.bought is not None  # noqa: S101 - only a licence that was bought is looked at
+        return self.renewals[-1] if self.renewals else self.bought
+
+    @property
+    def used(self) -> int:
+        """Calls over the licence's life, as last reported."""
+        return self.reports[-1].used if self.reports else 0
+
+
+@register("licences")
+def licences_audit(block: AuditBlock) -> Iterator[Difference]:
+    """Every licence that was ever sold, by plan and serial, and no other. A burned one must have been settled."""
+    for chunk in block.chunks(_licence_ids(block)):
+        if chunk.ids:
+            block.say(f"licences from {chunk.ids[0]}")
+        rows = _rows(block, chunk)
+        known = {licence_id for licence_id in chunk.ids if licence_id in rows}
+        for licence_id in chunk.ids:
+            if rows.get(licence_id, _Rows()).bought is None:
+                yield block.missing(models.Licence, f"licence {licence_id}", "a licence that was sold")
+                known.discard(licence_id)
+        for licence_id in rows.keys() - set(chunk.ids):
+            yield block.surplus(models.Licence, f"licence {licence_id}", "no such licence")
+        for licence_id in known:
+            yield from _holdings(block, licence_id, rows[licence_id])
+        yield from _states(block, {licence_id: rows[licence_id] for licence_id in sorted(known)})
+
+
+def _licence_ids(block: AuditBlock) -> Iterator[int]:
+    market, part = licence_market(block.book), []
+    for plan_id in plan_ids(block):
+        part.append(plan_id)
+        if len(part) == _PLANS_PER_CALL:
+            yield from _serials(block.ask_all([market.plan(one) for one in part]), part)
+            part = []
+    yield from _serials(block.ask_all([market.plan(one) for one in part]), part)
+
+
+def _serials(plans: Iterable[Any], plan_ids: Iterable[int]) -> Iterator[int]:
+    for plan_id, (_, state) in zip(plan_ids, plans, strict=True):
+        yield from (plan_id << 32 | serial for serial in range(1, state.sold + 1))
+
+
+def _rows(block: AuditBlock, chunk: Chunk) -> dict[int, _Rows]:
+    found: dict[int, _Rows] = defaultdict(_Rows)
+    within = {"licence_id__range": (chunk.low, chunk.high)}
+    for bought in block.rows_of(models.Licence).filter(**within).select_related("event"):
+        found[bought.licence_id].bought = bought
+    for renewal in block.rows_of(models.LicenceRenewal).filter(**within).select_related("event"):
+        found[renewal.licence_id].renewals.append(renewal)
+    for transfer in block.rows_of(models.LicenceTransfer).filter(**within):
+        found[transfer.licence_id].transfers.append(transfer)
+    for report in block.rows_of(models.UsageReport).filter(**within):
+        found[report.licence_id].reports.append(report)
+    for holding in block.rows_of(models.Holding).filter(**within).select_related("event"):
+        found[holding.licence_id].holdings.append(holding)
+    for cancelled in block.rows_of(models.LicenceCancellation).filter(**within):
+        found[cancelled.licence_id].cancelled = cancelled
+    for settled in block.rows_of(models.LicenceSettlement).filter(**within):
+        found[settled.licence_id].settled = settled
+    return found
+
+
+def _holdings(block: AuditBlock, licence_id: int, rows: _Rows) -> Iterator[Difference]:
+    """What is held after each event: set by a purchase or a renewal, taken from bit by bit, nothing once settled."""
+    begun: dict[int, int] = {row.event_id: row.amount for row in rows.renewals}
+    if rows.bought is not None:
+        begun[rows.bought.event_id] = rows.bought.price - rows.bought.entry
+    amount = taken = 0
+    for row in rows.holdings:
+        if row.event.name == "IncomeVested":
+            taken += row.vested
+        else:
+            amount, taken = begun.get(row.event_id, 0), 0
+        block.rows += 1
+        yield from block.compare(
+            models.Holding,
+            f"licence {licence_id} after {row.event.name} at {row.event.block_number}/{row.event.log_index}",
+            database={"amount": row.amount, "taken": row.taken},
+            chain={"amount": amount, "taken": taken},
+        )
+
+
+def _states(block: AuditBlock, rows: dict[int, _Rows]) -> Iterator[Difference]:
+    if not rows:
+        return
+    ids = list(rows)
+    market = licence_market(block.book)
+    parts = [ids[start : start + _STATES_PER_CALL] for start in range(0, len(ids), _STATES_PER_CALL)]
+    answers = [state for told in block.ask_all([market.licence_states(part) for part in parts]) for state in told]
+    plans = _plans(block, {licence_id >> 32 for licence_id in ids})
+    clocks = clocks_read(block, ids[0] >> 64, ids[-1] >> 64)
+    for licence_id, answer in zip(ids, answers, strict=True):
+        chain = {name: getattr(answer, name) for name in _TABLES}
+        plan = plans.get(licence_id >> 32)
+        if plan is None:
+            continue  # The audit of the plans says so.
+        clock = clocks.get(licence_id >> 64, Clock())
+        database = _state(rows[licence_id], plan, clock, block.header.timestamp)
+        yield from block.compare(_TABLES, f"licence {licence_id}", database=database, chain=chain)
+
+
+def _plans(block: AuditBlock, ids: set[int]) -> dict[int, models.Plan]:
+    within = {"plan_id__range": (min(ids), max(ids))}
+    return {plan.plan_id: plan for plan in block.rows_of(models.Plan).filter(**within)}
+
+
+def _state(rows: _Rows, plan: models.Plan, clock: Clock, now: int) -> dict[str, Any]:
+    """What `licenceStates` has to answer at the block time `now`: nothing of a licence that was settled."""
+    owner = rows.transfers[-1].to_address if rows.transfers else _NOBODY
+    if rows.settled is not None:
+        return dict.fromkeys(_TABLES, 0) | {"exists": False, "owner": owner}
+    return {"exists": True, "owner": owner, **_terms(rows, plan, clock, now), **_money(rows, plan, clock, now)}
+
+
+def _terms(rows: _Rows, plan: models.Plan, clock: Clock, now: int) -> dict[str, Any]:
+    term, behind, used = rows.term, clock.behind(now), rows.used
+    is_over = bool(term.expires_at) and now - behind >= term.expires_at
+    is_used_up = bool(term.calls) and used >= term.calls
+    is_suspended = bool(clock.suspended_at(now))
+    return {
+        "plan_id": plan.plan_id,
+        "model_id": plan.model_id,
+        "expires_at": term.expires_at + behind if term.expires_at else 0,
+        "used": used,
+        "calls": term.calls,
+        "flags": plan.flags,
+        "is_valid": rows.cancelled is None and not is_suspended and not is_over and not is_used_up,
+        "is_suspended": is_suspended,
+        "settle_at": rows.cancelled.settle_at if rows.cancelled is not None else 0,
+    }
+
+
+def _money(rows: _Rows, plan: models.Plan, clock: Clock, now: int) -> dict[str, Any]:
+    """Of a plan that vests at once nothing is held, and nothing is counted for it."""
+    began, behind = int(rows.term.event.block_time.timestamp()), clock.behind(now)
+    starts = began - clock.behind(began) if plan.vesting else 0
+    base = _base(rows) if plan.vesting else 0
+    holding = rows.holdings[-1] if rows.holdings else models.Holding(amount=0, taken=0)
+    by_time = _by_time(rows, plan, starts, now - behind)
+    return {
+        "base": base,
+        "amount_units": holding.amount,
+        "taken_units": holding.taken,
+        "vested_units": _vested(holding, by_time=by_time, by_use=(rows.used - base, rows.term.calls - base)),
+        "starts_at": starts + behind if starts and rows.cancelled is None else 0,
+    }
+
+
+def _base(rows: _Rows) -> int:
+    """The calls that were used before the present term."""
+    if not rows.renewals:
+        return 0
+    before = [report.used for report in rows.reports if report.event_id < rows.renewals[-1].event_id]
+    return before[-1] if before else 0
+
+
+def _by_time(rows: _Rows, plan: models.Plan, starts: int, clock_at: int) -> tuple[int, int]:
+    """How long the term runs and how long it takes, in seconds of the model's clock; nothing once it is cancelled."""
+    if rows.cancelled is not None:
+        return 0, 0
+    return clock_at - starts, rows.term.expires_at - starts if rows.term.expires_at else plan.vesting
+
+
+def _vested(holding: models.Holding, *, by_time: tuple[int, int], by_use: tuple[int, int]) -> int:
+    """The most of what was taken, what time and what use have vested, each rounded down."""
+    parts = [holding.amount * min(done, whole) // whole for done, whole in (by_time, by_use) if whole > 0]
+    return max(holding.taken, *parts, 0)
