@@ -25,9 +25,9 @@ from models_registry.models import (
 
 REGISTRY = "ModelRegistry"
 _LINKED = frozenset({"publisher", "release", "is_listable"})
-_OWNERSHIP = ("owner", "latest_digest", "release_count", "derivative_bps", "ancestors")
+_STATE = ("owner", "latest_digest", "numbers", "derivative_bps", "ancestors")
 _TABLES = dict(
-    zip(_OWNERSHIP, (ModelOwner, PublishedRelease, PublishedRelease, DerivativeShare, LineageShare), strict=True)
+    zip(_STATE, (ModelOwner, PublishedRelease, PublishedRelease, DerivativeShare, LineageShare), strict=True)
 )
 Rows = Sequence[Mapping[str, Any]]
 
@@ -105,7 +105,7 @@ def _models(block: AuditBlock, chunk: Chunk) -> Iterator[Difference]:
         database = {
             "owner": owners[model_id][-1].owner if owners[model_id] else None,
             "latest_digest": mine[-1].digest if mine else None,
-            "release_count": len(mine),
+            "numbers": [release.number for release in mine],
             "derivative_bps": shares.get(model_id, 0),
             "ancestors": ancestors.get(model_id, []),
         }
@@ -123,9 +123,10 @@ def _told(block: AuditBlock, chunk: Chunk) -> dict[int, dict[str, Any]]:
     counts = block.ask_all([registry.release_count(model_id) for model_id in chunk.ids])
     bps = block.ask_all([registry.derivative_bps(model_id) for model_id in chunk.ids])
     lineages = block.ask_all([registry.ancestors(model_id) for model_id in chunk.ids])
+    numbers = [list(range(1, count + 1)) for count in counts]
     ancestors = [[(share.model_id, share.bps) for share in lineage] for lineage in lineages]
-    answers = zip(chunk.ids, owners, digests, counts, bps, ancestors, strict=True)
-    return {model_id: dict(zip(_OWNERSHIP, told, strict=True)) for model_id, *told in answers}
+    answers = zip(chunk.ids, owners, digests, numbers, bps, ancestors, strict=True)
+    return {model_id: dict(zip(_STATE, told, strict=True)) for model_id, *told in answers}
 
 
 def _ancestors(block: AuditBlock, within: dict[str, Any]) -> dict[int, list[tuple[int, int]]]:

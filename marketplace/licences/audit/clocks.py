@@ -12,6 +12,7 @@ from marketplace.licences import models
 
 # One that was confirmed lasts until it is ended: the end of the contract's 32-bit seconds.
 _NEVER = 2**32 - 1
+_Step = models.Suspension | models.SuspensionConfirmation | models.SuspensionEnd
 
 
 @dataclass
@@ -19,6 +20,8 @@ class Clock:
     """A model's suspensions, oldest first, each with its begin and its end, in block time."""
 
     spans: list[list[int]] = field(default_factory=list)
+    # Each row that says what follows from others: what it says, and what they say.
+    told: list[tuple["_Step", dict[str, int], dict[str, int]]] = field(default_factory=list)
 
     def behind(self, at: int) -> int:
         """For how many seconds the model was suspended before the block time `at`."""
@@ -33,43 +36,43 @@ class Clock:
 @register("clocks of models")
 def clocks_audit(block: AuditBlock) -> Iterator[Difference]:
     """`modelClock` of every model, at the block's own time."""
-    (count,) = block.ask_all([model_registry(block.book).model_count()])
     market, now = licence_market(block.book), block.header.timestamp
+    count, lasts_s = block.ask_all([model_registry(block.book).model_count(), market.suspension()])
     for chunk in block.chunks(range(1, count + 1)):
-        clocks = clocks_read(block, chunk.low, chunk.high)
+        clocks = clocks_read(block, chunk.low, chunk.high, lasts_s=lasts_s)
         answers = block.ask_all([market.model_clock(model_id) for model_id in chunk.ids])
         for model_id, answer in zip(chunk.ids, answers, strict=True):
             clock = clocks.pop(model_id, Clock())
-            yield from block.compare(
-                models.Suspension,
-                f"clock of model {model_id}",
-                database={"clock_at": now - clock.behind(now), "suspended_at": clock.suspended_at(now)},
-                chain={"clock_at": answer.clock_at, "suspended_at": answer.suspended_at},
-            )
+            subject = f"clock of model {model_id}"
+            database = {"clock_at": now - clock.behind(now), "suspended_at": clock.suspended_at(now)}
+            chain = {"clock_at": answer.clock_at, "suspended_at": answer.suspended_at}
+            yield from block.compare(models.Suspension, subject, database=database, chain=chain)
+            for row, says, follows in clock.told:
+                yield from block.compare(type(row), f"{row}", database=says, chain=follows)
         for model_id in clocks:
             yield block.surplus(models.Suspension, f"suspension of model {model_id}", "no such model")
 
 
-def clocks_read(block: AuditBlock, low: int, high: int) -> dict[int, Clock]:
-    """The clocks of the models with these ids that were ever suspended, confirmed or resumed."""
-    within = {"model_id__range": (low, high)}
+def clocks_read(block: AuditBlock, low: int, high: int, *, lasts_s: int = 0) -> dict[int, Clock]:
+    """The clocks of the models with these ids that were ever suspended, confirmed or resumed.
+
+    `lasts_s` is how long a suspension lasts that is not confirmed.
+    """
+    rows: list[_Step] = []
+    for model in (models.Suspension, models.SuspensionConfirmation, models.SuspensionEnd):
+        rows += block.rows_of(model).filter(model_id__range=(low, high)).select_related("event")
     clocks: dict[int, Clock] = defaultdict(Clock)
-    # In the order of the chain: event, model, begin of a suspension or None, end as it is known from then on.
-    steps: list[tuple[int, int, int | None, int]] = []
-    for begun in block.rows_of(models.Suspension).filter(**within).select_related("event"):
-        steps.append((begun.event_id, begun.model_id, _at(begun), begun.lapses_at))
-    for confirmed in block.rows_of(models.SuspensionConfirmation).filter(**within):
-        steps.append((confirmed.event_id, confirmed.model_id, None, _NEVER))
-    for ended in block.rows_of(models.SuspensionEnd).filter(**within).select_related("event"):
-        steps.append((ended.event_id, ended.model_id, None, _at(ended)))
-    for _, model_id, begin, end in sorted(steps, key=lambda step: step[0]):
-        spans = clocks[model_id].spans
-        if begin is not None:
-            spans.append([begin, end])
-        elif spans:
-            spans[-1][1] = end
+    for row in sorted(rows, key=lambda row: row.event_id):
+        _step(clocks[row.model_id], row, lasts_s)
     return dict(clocks)
 
 
-def _at(row: models.FromEvent) -> int:
-    return int(row.event.block_time.timestamp())
+def _step(clock: Clock, row: _Step, lasts_s: int) -> None:
+    at = int(row.event.block_time.timestamp())
+    if isinstance(row, models.Suspension):
+        clock.spans.append([at, row.lapses_at])
+        clock.told.append((row, {"lapses_at": row.lapses_at}, {"lapses_at": at + lasts_s}))
+    elif clock.spans:
+        clock.spans[-1][1] = _NEVER if isinstance(row, models.SuspensionConfirmation) else at
+    if isinstance(row, models.SuspensionEnd):
+        clock.told.append((row, {"suspended_s": row.suspended_s}, {"suspended_s": clock.behind(at)}))

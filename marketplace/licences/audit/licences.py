@@ -3,7 +3,6 @@
 The rules are those of the contracts, written down once more: docs/contracts-market.md names them.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,24 +37,39 @@ _TABLES: dict[str, type[models.FromEvent]] = {
     "vested_units": models.Holding,
     "starts_at": models.Holding,
 }
+_KEPT: dict[type[models.OfLicence] | type[models.LicenceTransfer], str] = {
+    models.LicenceRenewal: "renewals",
+    models.LicenceTransfer: "transfers",
+    models.UsageReport: "reports",
+    models.Holding: "holdings",
+    models.LicenceCancellation: "cancellations",
+    models.LicenceSettlement: "settlements",
+}
 
 
 @dataclass
 class _Rows:
     """Everything that the database has about one licence, oldest first."""
 
-    bought: models.Licence | None = None
+    bought: models.Licence
     renewals: list[models.LicenceRenewal] = field(default_factory=list)
     transfers: list[models.LicenceTransfer] = field(default_factory=list)
     reports: list[models.UsageReport] = field(default_factory=list)
     holdings: list[models.Holding] = field(default_factory=list)
-    cancelled: models.LicenceCancellation | None = None
-    settled: models.LicenceSettlement | None = None
+    cancellations: list[models.LicenceCancellation] = field(default_factory=list)
+    settlements: list[models.LicenceSettlement] = field(default_factory=list)
+
+    @property
+    def cancelled(self) -> models.LicenceCancellation | None:
+        return self.cancellations[-1] if self.cancellations else None
+
+    @property
+    def settled(self) -> models.LicenceSettlement | None:
+        return self.settlements[-1] if self.settlements else None
 
     @property
     def term(self) -> models.Licence | models.LicenceRenewal:
         """What the present term began with."""
-        assert self.bought is not None  # noqa: S101 - only a licence that was bought is looked at
         return self.renewals[-1] if self.renewals else self.bought
 
     @property
@@ -70,17 +84,19 @@ def licences_audit(block: AuditBlock) -> Iterator[Difference]:
     for chunk in block.chunks(_licence_ids(block)):
         if chunk.ids:
             block.say(f"licences from {chunk.ids[0]}")
-        rows = _rows(block, chunk)
-        known = {licence_id for licence_id in chunk.ids if licence_id in rows}
+        rows, strays = _rows(block, chunk)
         for licence_id in chunk.ids:
-            if rows.get(licence_id, _Rows()).bought is None:
+            if licence_id not in rows:
                 yield block.missing(models.Licence, f"licence {licence_id}", "a licence that was sold")
-                known.discard(licence_id)
-        for licence_id in rows.keys() - set(chunk.ids):
+        for licence_id, model in strays.items():
+            yield block.surplus(model, f"licence {licence_id}", "no such licence")
+        for licence_id in sorted(rows.keys() - set(chunk.ids)):
             yield block.surplus(models.Licence, f"licence {licence_id}", "no such licence")
-        for licence_id in known:
-            yield from _holdings(block, licence_id, rows[licence_id])
-        yield from _states(block, {licence_id: rows[licence_id] for licence_id in sorted(known)})
+            del rows[licence_id]
+        for licence_id, mine in rows.items():
+            yield from _holdings(block, licence_id, mine)
+            yield from _hands(block, licence_id, mine)
+        yield from _states(block, rows)
 
 
 def _licence_ids(block: AuditBlock) -> Iterator[int]:
@@ -98,37 +114,40 @@ def _serials(plans: Iterable[Any], plan_ids: Iterable[int]) -> Iterator[int]:
         yield from (plan_id << 32 | serial for serial in range(1, state.sold + 1))
 
 
-def _rows(block: AuditBlock, chunk: Chunk) -> dict[int, _Rows]:
-    found: dict[int, _Rows] = defaultdict(_Rows)
+def _rows(block: AuditBlock, chunk: Chunk) -> tuple[dict[int, _Rows], dict[int, type[models.FromEvent]]]:
+    """The rows of each licence that has a purchase, by id; and ids that have rows of other tables alone."""
     within = {"licence_id__range": (chunk.low, chunk.high)}
-    for bought in block.rows_of(models.Licence).filter(**within).select_related("event"):
-        found[bought.licence_id].bought = bought
-    for renewal in block.rows_of(models.LicenceRenewal).filter(**within).select_related("event"):
-        found[renewal.licence_id].renewals.append(renewal)
-    for transfer in block.rows_of(models.LicenceTransfer).filter(**within):
-        found[transfer.licence_id].transfers.append(transfer)
-    for report in block.rows_of(models.UsageReport).filter(**within):
-        found[report.licence_id].reports.append(report)
-    for holding in block.rows_of(models.Holding).filter(**within).select_related("event"):
-        found[holding.licence_id].holdings.append(holding)
-    for cancelled in block.rows_of(models.LicenceCancellation).filter(**within):
-        found[cancelled.licence_id].cancelled = cancelled
-    for settled in block.rows_of(models.LicenceSettlement).filter(**within):
-        found[settled.licence_id].settled = settled
-    return found
+    bought = block.rows_of(models.Licence).filter(**within).select_related("event").order_by("licence_id")
+    found = {row.licence_id: _Rows(row) for row in bought}
+    strays: dict[int, type[models.FromEvent]] = {}
+    for model, name in _KEPT.items():
+        for row in block.rows_of(model).filter(**within).select_related("event"):
+            mine = found.get(row.licence_id)
+            if mine is None:
+                strays.setdefault(row.licence_id, model)
+            else:
+                getattr(mine, name).append(row)
+    return found, strays
 
 
 def _holdings(block: AuditBlock, licence_id: int, rows: _Rows) -> Iterator[Difference]:
     """What is held after each event: set by a purchase or a renewal, taken from bit by bit, nothing once settled."""
-    begun: dict[int, int] = {row.event_id: row.amount for row in rows.renewals}
-    if rows.bought is not None:
-        begun[rows.bought.event_id] = rows.bought.price - rows.bought.entry
-    amount = taken = 0
+    begun = {row.event_id: row.amount for row in rows.renewals}
+    begun[rows.bought.event_id] = rows.bought.price - rows.bought.entry
+    amount = taken = held = 0
     for row in rows.holdings:
         if row.event.name == "IncomeVested":
             taken += row.vested
         else:
             amount, taken = begun.get(row.event_id, 0), 0
+        if row.event.name == "LicenceSettled" and rows.settled is not None:
+            yield from block.compare(
+                models.LicenceSettlement,
+                f"licence {licence_id}",
+                database={"refund": rows.settled.refund},
+                chain={"refund": held},
+            )
+        held = amount - taken
         block.rows += 1
         yield from block.compare(
             models.Holding,
@@ -136,6 +155,27 @@ def _holdings(block: AuditBlock, licence_id: int, rows: _Rows) -> Iterator[Diffe
             database={"amount": row.amount, "taken": row.taken},
             chain={"amount": amount, "taken": taken},
         )
+
+
+def _hands(block: AuditBlock, licence_id: int, rows: _Rows) -> Iterator[Difference]:
+    """A licence passes from hand to hand: minted to its first holder, each time from whoever had it."""
+    holder = _NOBODY
+    for row in rows.transfers:
+        yield from block.compare(
+            models.LicenceTransfer,
+            f"licence {licence_id}",
+            database={"from_address": row.from_address},
+            chain={"from_address": holder},
+        )
+        holder = row.to_address
+    if rows.transfers:
+        last = rows.transfers[-1]
+        # A cancelled licence cannot be moved: who cancelled it had it to the end.
+        leaver = {"holder": last.to_address if rows.settled is None else last.from_address, "plan_id": licence_id >> 32}
+        told = [(rows.bought, {"holder": rows.transfers[0].to_address})]
+        for row, chain in (*told, *((end, leaver) for end in (*rows.cancellations, *rows.settlements))):
+            database = {name: getattr(row, name) for name in chain}
+            yield from block.compare(type(row), f"licence {licence_id}", database=database, chain=chain)
 
 
 def _states(block: AuditBlock, rows: dict[int, _Rows]) -> Iterator[Difference]:
@@ -152,6 +192,11 @@ def _states(block: AuditBlock, rows: dict[int, _Rows]) -> Iterator[Difference]:
         plan = plans.get(licence_id >> 32)
         if plan is None:
             continue  # The audit of the plans says so.
+        for term in (rows[licence_id].bought, *rows[licence_id].renewals):
+            database = {"price": term.price}
+            yield from block.compare(
+                type(term), f"licence {licence_id}", database=database, chain={"price": plan.price}
+            )
         clock = clocks.get(licence_id >> 64, Clock())
         database = _state(rows[licence_id], plan, clock, block.header.timestamp)
         yield from block.compare(_TABLES, f"licence {licence_id}", database=database, chain=chain)
@@ -176,8 +221,8 @@ def _terms(rows: _Rows, plan: models.Plan, clock: Clock, now: int) -> dict[str, 
     is_used_up = bool(term.calls) and used >= term.calls
     is_suspended = bool(clock.suspended_at(now))
     return {
-        "plan_id": plan.plan_id,
-        "model_id": plan.model_id,
+        "plan_id": rows.bought.plan_id,
+        "model_id": rows.bought.model_id,
         "expires_at": term.expires_at + behind if term.expires_at else 0,
         "used": used,
         "calls": term.calls,
