@@ -21,6 +21,9 @@ from chain.selectors import address_book
 
 FINAL = "finalized"
 LATEST = "latest"
+INDEXED = "indexed"
+# A report holds no more: of a database that is wrong from end to end, these say enough.
+DIFFERENCES_MOST = 10_000
 
 
 def audit_run(
@@ -32,7 +35,9 @@ def audit_run(
     book: AddressBook | None = None,
     say: Callable[[str], None] | None = None,
 ) -> AuditReport:
-    """Compare every read model with the chain at a block: `finalized`, `latest` or a number.
+    """Compare every read model with the chain at a block: a number, or `finalized`, `latest` or `indexed`.
+
+    `indexed` is the newest block that the index has. The report has at most `DIFFERENCES_MOST` differences.
 
     1. Fix the block by its hash. The index must have it.
     2. Compare the indexer's place, every log with its event and every event with its rows.
@@ -48,7 +53,7 @@ def audit_run(
     audit = AuditBlock(gateway, book, header, last_event_id=extent[1] or 0, sample=sample)
     if say is not None:
         audit.say = say
-    differences = list(islice(_differences(audit), 1 if only_first else None))
+    differences = list(islice(_differences(audit), 1 if only_first else DIFFERENCES_MOST))
     _unmoved_require(audit, extent)
     return AuditReport(
         block_number=header.number,
@@ -73,17 +78,17 @@ def _differences(block: AuditBlock) -> Iterator[Difference]:
 
 def _header(gateway: ChainGateway, book: AddressBook, block: int | str) -> Header:
     """The block to ask at. Raises `AuditImpossible` where it says nothing yet, or the index does not reach it."""
-    heads = gateway.heads()
-    number = {FINAL: heads.finalized_number, LATEST: heads.latest.number}.get(block, block)  # type: ignore[arg-type]
-    if not isinstance(number, int) or number > heads.latest.number:
-        raise AuditImpossible(f"Block {number} is not on the chain, whose newest is {heads.latest.number}.")
+    heads, stream = gateway.heads(), stream_read(book.chain_id)
+    named = {FINAL: heads.finalized_number, LATEST: heads.latest.number, INDEXED: stream.next_block - 1}
+    number = named.get(block, -1) if isinstance(block, str) else block
+    if not 0 <= number <= heads.latest.number:
+        raise AuditImpossible(f"There is no block {block} on the chain, whose newest is {heads.latest.number}.")
     if number < book.deployed_at_block:
         message = (
             f"The contracts were deployed in block {book.deployed_at_block}, and block {number} comes before it. Wait"
-            " until that block is final, or name a later one (`--block latest`)."
+            f" until that block is final, or name a later one (`--block {INDEXED}`)."
         )
         raise AuditImpossible(message)
-    stream = stream_read(book.chain_id)
     if stream.next_block <= number:
         message = f"The index ends before block {stream.next_block} and does not reach block {number} yet."
         raise AuditImpossible(f"{message} Look at `index_chain`, or name an earlier block.")

@@ -61,8 +61,9 @@ def _batch(block: AuditBlock, orders: list[Order]) -> Iterator[Difference]:
 
 def _shows(event: ChainEvent, order: Order) -> bool:
     name, parties = _SHOWN_BY[order.kind]
+    if event.name != name:
+        return False
     about = {"planId": order.plan_id, "licenceId": order.licence_id}
     told = {argument: int(event.args[argument]) for argument in about if argument in event.args}
     fits = all(about[argument] in {None, value} for argument, value in told.items())
-    acted = not parties or order.account.address in {event.args[party] for party in parties}
-    return event.name == name and fits and acted
+    return fits and (not parties or order.account.address in {event.args[party] for party in parties})

@@ -3,8 +3,9 @@
 import pytest
 from django.apps import apps
 
-from chain.audit import registry
+from chain.audit import registry, run
 from chain.models import ChainEvent
+from marketplace.licences import models
 from marketplace.orders.models import Order, OrderKind
 from marketplace.orders.services import order_record
 from tests.fixtures.audit import altered, audit, bugs, handler_rerun, undone, wrongs
@@ -74,7 +75,7 @@ LOGGED_ALONE = {
 def test_views_alone_find_all_but_what_they_do_not_say(history, monkeypatch):
     history.index()
     planted, missed = [wrong for model in TABLES for wrong in wrongs(model, newest=True)], set()
-    monkeypatch.setattr(registry, "_rows", {})
+    monkeypatch.setattr(run, "events_audit", lambda _block: ())
     for wrong in planted:
         with undone():
             wrong.plant()
@@ -86,16 +87,24 @@ def test_views_alone_find_all_but_what_they_do_not_say(history, monkeypatch):
 
 def test_order_that_is_tied_to_another_log_than_its_own_is_found(history, buyer):
     history.index()
-    bought = ChainEvent.objects.filter(name="LicenceBought", args__holder=buyer.address)
-    others = ChainEvent.objects.exclude(name="LicenceBought")
-    for event in bought[:2]:
-        order_record(account=buyer, tx_hash=event.tx_hash, kind=OrderKind.BUY)
-    order_record(account=buyer, tx_hash=others[0].tx_hash, kind=OrderKind.BUY)
-    assert Order.objects.filter(event=None).count() == 1
+    mine, next_ = ChainEvent.objects.filter(name="LicenceBought", args__holder=buyer.address).order_by("id")[:2]
+    other = ChainEvent.objects.filter(name="PlanAdded").order_by("id")[0]
+    tied, _ = order_record(account=buyer, tx_hash=mine.tx_hash, kind=OrderKind.BUY)
+    untied, _ = order_record(account=buyer, tx_hash=other.tx_hash, kind=OrderKind.BUY)
+    assert list(Order.objects.order_by("created_at").values_list("event", flat=True)) == [mine.pk, None]
     assert audit().is_equal
-    tied, untied = Order.objects.exclude(event=None).first(), Order.objects.get(event=None)
-    for order, event_id in ((tied, None), (tied, bought[1].pk), (tied, others[0].pk), (untied, bought[0].pk)):
+    for order, event in ((tied, None), (tied, next_), (tied, other), (untied, other)):
         with undone():
-            Order.objects.filter(pk=order.pk).update(event=event_id)
+            Order.objects.filter(pk=order.pk).update(event=event)
             (found,) = audit().differences
             assert (found.table, found.subject, found.field) == ("orders.Order", f"order {order.pk}", "event")
+
+
+def test_rows_that_come_from_another_chain_are_found(history):
+    history.index()
+    foreign = ChainEvent.objects.order_by("id").last()
+    foreign.pk, foreign.chain_id = None, 5
+    foreign.save(force_insert=True)
+    assert audit().is_equal, "an event alone is on no page"
+    models.PlanRetirement.objects.create(event=foreign, plan_id=1 << 32 | 1)
+    assert [found.table for found in audit().differences] == ["licences.PlanRetirement"]

@@ -3,7 +3,7 @@
 import pytest
 from django.db import models
 
-from chain.audit import registry
+from chain.audit import registry, run
 from models_registry.models import Model, PublishedRelease, Release, ReleaseState
 from tests.fixtures.audit import Wrong, altered, audit, bugs, handler_rerun, undone, wrongs
 from tests.reorg.test_handlers import derived_models
@@ -33,7 +33,7 @@ def test_wrong_values_missing_rows_and_rows_too_many_are_found_and_named(history
 def test_views_alone_find_every_wrong_value_of_the_newest_rows_but_the_place_of_an_only_ancestor(history, monkeypatch):
     history.index()
     planted = [wrong for model in TABLES for wrong in wrongs(model, newest=True)]
-    monkeypatch.setattr(registry, "_rows", {})
+    monkeypatch.setattr(run, "events_audit", lambda _block: ())
     missed = set()
     for wrong in planted:
         with undone():
@@ -68,7 +68,7 @@ def test_release_that_may_not_be_listed_and_is_listed_is_found(history):
 
 def test_model_of_which_everything_is_missing_is_found_by_the_count_of_models(history, monkeypatch):
     history.index()
-    monkeypatch.setattr(registry, "_rows", {})
+    monkeypatch.setattr(run, "events_audit", lambda _block: ())
     Model.objects.order_by("pk").last().delete()
     (found,) = audit(only_first=True).differences
     assert (found.table, found.database) == ("models_registry.Model", "no row")

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from weighhouse.core.errors import WeighhouseError
 
 from chain.audit.block import Sample
-from chain.audit.run import FINAL, LATEST, audit_run
+from chain.audit.run import FINAL, INDEXED, LATEST, audit_run
 from chain.deployment import contracts_check
 from chain.gateway import get_gateway
 from chain.selectors import address_book
@@ -26,7 +26,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--block", type=_block, default=FINAL, metavar="N", help=f"a block's number, `{LATEST}` or `{FINAL}`"
+            "--block",
+            type=_block,
+            default=FINAL,
+            metavar="N",
+            help=f"a number, {LATEST}, {INDEXED} or {FINAL} (default)",
         )
         parser.add_argument("--all", action="store_true", help="print every difference, not only the first")
         parser.add_argument("--sample", type=_positive, metavar="N", help="compare N of each kind, not all")
@@ -71,12 +75,12 @@ class Command(BaseCommand):
 
 
 def _block(text: str) -> int | str:
-    if text in (FINAL, LATEST):
+    if text in (FINAL, LATEST, INDEXED):
         return text
     return _positive(text)
 
 
 def _positive(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not int(text):
-        raise ArgumentTypeError(f"expected a number from 1, `{LATEST}` or `{FINAL}`")
+        raise ArgumentTypeError(f"expected a number from 1, not {text[:40]!r}")
     return int(text)
