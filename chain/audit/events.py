@@ -19,6 +19,7 @@ from chain.audit.decode import AuditedLog, NotDescribedError, as_stored, log_dec
 from chain.audit.logs import LogReader
 from chain.audit.registry import RowAudit, row_audits
 from chain.audit.report import Difference
+from chain.gateway.errors import NodeBehind
 from chain.gateway.protocol import Header, RawLog
 from chain.models import ChainEvent, ParkedLog
 
@@ -93,8 +94,8 @@ def _sampled(block: AuditBlock) -> Iterator[_Range]:
     rng = random.Random(block.sample.seed)  # noqa: S311 - a choice that can be repeated, nothing secret
     events = ChainEvent.objects.filter(chain_id=block.book.chain_id, id__lte=block.last_event_id).order_by("id")
     oldest = events.values_list("id", flat=True)[0]
-    for _ in range(block.sample.size):
-        first = events.filter(id__gte=rng.randint(oldest, block.last_event_id))[0].block_number
+    places = [rng.randint(oldest, block.last_event_id) for _ in range(block.sample.size)]
+    for first in sorted({events.filter(id__gte=place)[0].block_number for place in places}):
         later = events.filter(block_number__gt=first).order_by("block_number").first()
         before = events.filter(block_number__lt=first).order_by("-block_number", "-log_index").first()
         yield _Range(first, later.block_number if later else block.header.number, before.id if before else 0)
@@ -118,6 +119,8 @@ def _pairs(
     block.rows += len(rows)
     for raw in raws:
         row, header = unpaired.pop((raw.block_number, raw.log_index), None), headers[raw.block_number]
+        if raw.block_hash != header.hash:
+            raise NodeBehind(f"The node answered a log of block {raw.block_hash}, which left the chain.")
         try:
             log = log_decode(raw, contract=reader.contracts[raw.address], header=header)
         except NotDescribedError as error:

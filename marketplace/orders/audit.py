@@ -64,6 +64,5 @@ def _shows(event: ChainEvent, order: Order) -> bool:
     if event.name != name:
         return False
     about = {"planId": order.plan_id, "licenceId": order.licence_id}
-    told = {argument: int(event.args[argument]) for argument in about if argument in event.args}
-    fits = all(about[argument] in {None, value} for argument, value in told.items())
-    return fits and (not parties or order.account.address in {event.args[party] for party in parties})
+    fits = all(one is None or event.args.get(name, str(one)) == str(one) for name, one in about.items())
+    return fits and (not parties or order.account.address in {event.args.get(party) for party in parties})

@@ -165,6 +165,19 @@ def test_node_that_answers_what_was_not_asked_ends_the_audit_without_a_verdict(h
         audit(gateway=history.gateway)
 
 
+def test_node_that_answers_a_log_of_another_branch_ends_the_audit_without_a_verdict(history, monkeypatch):
+    history.index()
+    real = history.gateway.request
+
+    def forked(method, params):
+        logs = real(method, params)
+        return [{**logs[0], "blockHash": "0x" + "11" * 32}, *logs[1:]]
+
+    monkeypatch.setattr(history.gateway, "request", forked)
+    with pytest.raises(NodeBehind, match="left the chain"):
+        audit(gateway=history.gateway)
+
+
 def test_node_that_finds_ranges_too_large_is_asked_for_shorter_ones(history, monkeypatch):
     history.index()
     real, asked = history.gateway.request, []

@@ -4,6 +4,8 @@ import pytest
 from django.apps import apps
 
 from chain.audit import registry, run
+from chain.bindings import market
+from chain.gateway.errors import NodeUnavailable
 from chain.models import ChainEvent
 from marketplace.licences import models
 from marketplace.orders.models import Order, OrderKind
@@ -108,3 +110,24 @@ def test_rows_that_come_from_another_chain_are_found(history):
     assert audit().is_equal, "an event alone is on no page"
     models.PlanRetirement.objects.create(event=foreign, plan_id=1 << 32 | 1)
     assert [found.table for found in audit().differences] == ["licences.PlanRetirement"]
+
+
+def test_node_that_answers_fewer_licences_than_it_was_asked_about_ends_the_audit_without_a_verdict(
+    history, monkeypatch
+):
+    history.index()
+    monkeypatch.setattr(market, "structs_of", lambda kind: lambda rows: tuple(kind(*row.values()) for row in rows[1:]))
+    with pytest.raises(NodeUnavailable, match="another number"):
+        audit()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_process_ends_with_another_status_where_nothing_is_known_than_where_something_differs(history, manage):
+    unknown = manage("audit_index", "--block", "indexed")
+    assert unknown.process.wait(60) == 2, unknown.output()
+    assert "Nothing is known" in unknown.output()
+    history.index()
+    models.PlanRetirement.objects.all().delete()
+    different = manage("audit_index", "--block", "indexed")
+    assert different.process.wait(60) == 1, different.output()
+    assert "licences.PlanRetirement" in different.output()

@@ -58,9 +58,10 @@ def clocks_read(block: AuditBlock, low: int, high: int, *, lasts_s: int = 0) -> 
 
     `lasts_s` is how long a suspension lasts that is not confirmed.
     """
-    rows: list[_Step] = []
-    for model in (models.Suspension, models.SuspensionConfirmation, models.SuspensionEnd):
-        rows += block.rows_of(model).filter(model_id__range=(low, high)).select_related("event")
+    within = {"model_id__range": (low, high)}
+    rows: list[_Step] = [*block.rows_of(models.Suspension).filter(**within).select_related("event")]
+    rows += block.rows_of(models.SuspensionConfirmation).filter(**within).select_related("event")
+    rows += block.rows_of(models.SuspensionEnd).filter(**within).select_related("event")
     clocks: dict[int, Clock] = defaultdict(Clock)
     for row in sorted(rows, key=lambda row: row.event_id):
         _step(clocks[row.model_id], row, lasts_s)

@@ -11,6 +11,8 @@ from chain.audit.block import AuditBlock, Chunk
 from chain.audit.registry import register
 from chain.audit.report import Difference
 from chain.bindings import licence_market
+from chain.bindings.structs import LicenceState
+from chain.gateway.errors import NodeUnavailable
 from marketplace.licences import models
 from marketplace.licences.audit.clocks import Clock, clocks_read
 from marketplace.licences.audit.plans import plan_ids
@@ -172,19 +174,19 @@ def _hands(block: AuditBlock, licence_id: int, rows: _Rows) -> Iterator[Differen
         last = rows.transfers[-1]
         # A cancelled licence cannot be moved: who cancelled it had it to the end.
         leaver = {"holder": last.to_address if rows.settled is None else last.from_address, "plan_id": licence_id >> 32}
-        told = [(rows.bought, {"holder": rows.transfers[0].to_address})]
-        for row, chain in (*told, *((end, leaver) for end in (*rows.cancellations, *rows.settlements))):
-            database = {name: getattr(row, name) for name in chain}
-            yield from block.compare(type(row), f"licence {licence_id}", database=database, chain=chain)
+        first = {"holder": rows.transfers[0].to_address}
+        told: list[tuple[models.FromEvent, dict[str, Any]]] = [(rows.bought, first)]
+        told += [(end, leaver) for end in (*rows.cancellations, *rows.settlements)]
+        for about, chain in told:
+            database = {name: getattr(about, name) for name in chain}
+            yield from block.compare(type(about), f"licence {licence_id}", database=database, chain=chain)
 
 
 def _states(block: AuditBlock, rows: dict[int, _Rows]) -> Iterator[Difference]:
     if not rows:
         return
     ids = list(rows)
-    market = licence_market(block.book)
-    parts = [ids[start : start + _STATES_PER_CALL] for start in range(0, len(ids), _STATES_PER_CALL)]
-    answers = [state for told in block.ask_all([market.licence_states(part) for part in parts]) for state in told]
+    answers = _asked(block, ids)
     plans = _plans(block, {licence_id >> 32 for licence_id in ids})
     clocks = clocks_read(block, ids[0] >> 64, ids[-1] >> 64)
     for licence_id, answer in zip(ids, answers, strict=True):
@@ -192,14 +194,28 @@ def _states(block: AuditBlock, rows: dict[int, _Rows]) -> Iterator[Difference]:
         plan = plans.get(licence_id >> 32)
         if plan is None:
             continue  # The audit of the plans says so.
-        for term in (rows[licence_id].bought, *rows[licence_id].renewals):
-            database = {"price": term.price}
-            yield from block.compare(
-                type(term), f"licence {licence_id}", database=database, chain={"price": plan.price}
-            )
+        yield from _prices(block, licence_id, rows[licence_id], plan)
         clock = clocks.get(licence_id >> 64, Clock())
         database = _state(rows[licence_id], plan, clock, block.header.timestamp)
         yield from block.compare(_TABLES, f"licence {licence_id}", database=database, chain=chain)
+
+
+def _prices(block: AuditBlock, licence_id: int, rows: _Rows, plan: models.Plan) -> Iterator[Difference]:
+    """A plan has one price, which is paid each time."""
+    subject, chain = f"licence {licence_id}", {"price": plan.price}
+    yield from block.compare(models.Licence, subject, database={"price": rows.bought.price}, chain=chain)
+    for renewal in rows.renewals:
+        yield from block.compare(models.LicenceRenewal, subject, database={"price": renewal.price}, chain=chain)
+
+
+def _asked(block: AuditBlock, ids: list[int]) -> list[LicenceState]:
+    """Raises `NodeUnavailable` where the node answers fewer states, or more."""
+    market = licence_market(block.book)
+    parts = [ids[start : start + _STATES_PER_CALL] for start in range(0, len(ids), _STATES_PER_CALL)]
+    answers = block.ask_all([market.licence_states(part) for part in parts])
+    if list(map(len, answers)) != list(map(len, parts)):
+        raise NodeUnavailable("The node answered another number of licences than it was asked about.")
+    return [state for told in answers for state in told]
 
 
 def _plans(block: AuditBlock, ids: set[int]) -> dict[int, models.Plan]:
