@@ -3,6 +3,7 @@
 import pytest
 from django.apps import apps
 
+from chain.abi import INDEXED_CONTRACTS, artefact
 from chain.audit import registry, run
 from chain.bindings import market
 from chain.gateway.errors import NodeUnavailable
@@ -22,6 +23,9 @@ TIED = {Order}
 
 def test_history_in_which_everything_happened_is_equal(history):
     history.index()
+    known = {event.name for name in INDEXED_CONTRACTS for event in artefact(name).events.values()}
+    unseen = known - set(ChainEvent.objects.values_list("name", flat=True))
+    assert unseen == {"ApprovalForAll", "BatchMetadataUpdate", "OwnershipTransferStarted"}
     report = audit()
     assert [str(found) for found in report.differences] == []
     assert report.values > 1200
