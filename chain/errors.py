@@ -50,6 +50,13 @@ class FinalityViolated(WeighhouseError):
     code = "chain.finality_violated"
 
 
+class AuditImpossible(WeighhouseError):
+    """The database cannot be compared with the chain now. It says nothing about either."""
+
+    code = "chain.audit_impossible"
+    retryable = True
+
+
 class DevelopmentOnly(WeighhouseError):
     """Something that is safe on a development chain only was asked for elsewhere."""
 

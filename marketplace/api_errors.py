@@ -159,6 +159,7 @@ STATUS: dict[str, int] = {
     "chain.lease_lost": 503,
     "chain.handler_failed": 503,
     "chain.finality_violated": 503,
+    "chain.audit_impossible": 503,
     "chain.development_only": 403,
     "chain.demo_wallet_refused": 403,
     "typed_data.invalid": 422,

@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.fixtures.contracts",
     "tests.fixtures.weights",
     "tests.fixtures.people",
+    "tests.fixtures.audit",
 ]
 
 

@@ -10,3 +10,4 @@ class LicencesConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("marketplace.licences.handlers")
+        import_module("marketplace.licences.audit").register_all()

@@ -10,3 +10,4 @@ class OrdersConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("marketplace.orders.handlers")
+        import_module("marketplace.orders.audit")

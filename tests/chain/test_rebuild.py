@@ -71,7 +71,7 @@ def test_rebuild_ties_an_order_whose_log_was_missing(market):
     order = order_of(market, licence_id)
     ChainEvent.objects.filter(name="LicenceBought").delete()
     order.refresh_from_db()
-    assert order.state == "sent"
+    assert order.state == "mined"
     index_rebuild(market.indexer)
     order.refresh_from_db()
     assert order.state == "seen"

@@ -1,7 +1,8 @@
-"""What re-org tests compare: the index with the node's own logs."""
+"""What re-org tests compare: the index with the node's own logs, and everything made of them with the contracts."""
 
 import pytest
 
+from chain.audit.run import LATEST, audit_run
 from chain.models import ChainEvent
 
 
@@ -16,5 +17,16 @@ def assert_index_equals_chain(market):
         on_chain = sorted((int(log["blockNumber"], 16), int(log["logIndex"], 16), log["blockHash"]) for log in logs)
         rows = ChainEvent.objects.order_by("id").values_list("block_number", "log_index", "block_hash")
         assert list(rows) == on_chain
+
+    return check
+
+
+@pytest.fixture
+def assert_audit_equal(market):
+    """The audit of the newest block finds no difference between the database and the chain."""
+
+    def check() -> None:
+        report = audit_run(block=LATEST, gateway=market.gateway)
+        assert [str(difference) for difference in report.differences] == []
 
     return check

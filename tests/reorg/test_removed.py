@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from chain.models import RemovedEvent
+from chain.indexer.rebuild import index_rebuild
+from chain.models import RemovedEvent, Stream
 from chain.removals import removal_of_licence
 from chain.selectors import event_list, removed_events
 from marketplace.licences import services
@@ -164,7 +165,14 @@ def test_memory_of_a_reorg_ends_after_its_time_and_is_then_dropped(removed, mark
 
 
 def test_starting_again_remembers_nothing(removed, market):
-    indexer = market.indexer()
-    indexer.reset()
-    indexer.close()
+    assert RemovedEvent.objects.exists()
+    Stream.objects.update(contracts_hash="0x" + "11" * 32)
+    market.index()
     assert not RemovedEvent.objects.exists()
+
+
+def test_rebuild_keeps_what_a_reorg_removed(removed, market):
+    before = set(RemovedEvent.objects.values_list("pk", flat=True))
+    index_rebuild(market.indexer)
+    assert before
+    assert set(RemovedEvent.objects.values_list("pk", flat=True)) == before

@@ -19,7 +19,9 @@ def holders() -> list[str]:
     return [event.args["holder"] for event in event_list(name="LicenceBought")]
 
 
-def test_reorg_of_one_block_that_drops_a_purchase_removes_the_licence(market, assert_index_equals_chain):
+def test_reorg_of_one_block_that_drops_a_purchase_removes_the_licence(
+    market, assert_index_equals_chain, assert_audit_equal
+):
     _, _, licence_id = market.sold_licence()
     market.index()
     assert Licence.objects.count() == 1
@@ -30,9 +32,12 @@ def test_reorg_of_one_block_that_drops_a_purchase_removes_the_licence(market, as
     assert Plan.objects.count() == 1, "what the fork did not touch stays"
     assert not licence_states([licence_id])[licence_id].exists
     assert_index_equals_chain()
+    assert_audit_equal()
 
 
-def test_reorg_that_replaces_a_purchase_leaves_the_other_one_only(market, assert_index_equals_chain):
+def test_reorg_that_replaces_a_purchase_leaves_the_other_one_only(
+    market, assert_index_equals_chain, assert_audit_equal
+):
     _, plan_id, _ = market.sold_licence()
     market.index()
     height = market.anvil.rpc("eth_blockNumber")
@@ -44,9 +49,10 @@ def test_reorg_that_replaces_a_purchase_leaves_the_other_one_only(market, assert
     assert [licence.licence_id for licence in Licence.objects.all()] == [licence_id]
     assert licence_states([licence_id])[licence_id].owner == market.outsider
     assert_index_equals_chain()
+    assert_audit_equal()
 
 
-def test_reorg_of_many_blocks_deletes_from_the_fork_upward(market, assert_index_equals_chain):
+def test_reorg_of_many_blocks_deletes_from_the_fork_upward(market, assert_index_equals_chain, assert_audit_equal):
     model_id = market.publish()
     plan_id = market.add_plan(model_id)
     market.buy(plan_id)
@@ -62,9 +68,12 @@ def test_reorg_of_many_blocks_deletes_from_the_fork_upward(market, assert_index_
     assert holders() == [market.buyer, market.outsider]
     assert kept <= set(ChainEvent.objects.values_list("pk", flat=True)), "rows below the fork are the same rows"
     assert_index_equals_chain()
+    assert_audit_equal()
 
 
-def test_reorg_that_drops_a_retirement_puts_the_plan_back_on_sale(market, assert_index_equals_chain):
+def test_reorg_that_drops_a_retirement_puts_the_plan_back_on_sale(
+    market, assert_index_equals_chain, assert_audit_equal
+):
     plan_id = market.add_plan(market.publish())
     market.index()
     market.send("LicenceMarket", "retirePlan", [plan_id], by=market.publisher)
@@ -75,9 +84,12 @@ def test_reorg_that_drops_a_retirement_puts_the_plan_back_on_sale(market, assert
     assert not PlanRetirement.objects.exists()
     assert Plan.objects.count() == 1
     assert_index_equals_chain()
+    assert_audit_equal()
 
 
-def test_chain_that_became_shorter_deletes_nothing_until_another_block_stands_there(market, assert_index_equals_chain):
+def test_chain_that_became_shorter_deletes_nothing_until_another_block_stands_there(
+    market, assert_index_equals_chain, assert_audit_equal
+):
     _, plan_id, _ = market.sold_licence()
     market.index()
     market.anvil.rpc("anvil_rollback", 1)
@@ -90,18 +102,22 @@ def test_chain_that_became_shorter_deletes_nothing_until_another_block_stands_th
     careful.close()
     assert holders() == [market.outsider]
     assert_index_equals_chain()
+    assert_audit_equal()
 
 
-def test_development_chain_that_lost_its_last_block_loses_the_purchase_in_it(market, assert_index_equals_chain):
+def test_development_chain_that_lost_its_last_block_loses_the_purchase_in_it(
+    market, assert_index_equals_chain, assert_audit_equal
+):
     market.sold_licence()
     market.index()
     market.anvil.rpc("anvil_rollback", 1)
     market.index()
     assert holders() == []
     assert_index_equals_chain()
+    assert_audit_equal()
 
 
-def test_shorter_chain_with_another_block_below_is_a_reorg(market, assert_index_equals_chain):
+def test_shorter_chain_with_another_block_below_is_a_reorg(market, assert_index_equals_chain, assert_audit_equal):
     _, plan_id, _ = market.sold_licence()
     market.buy(plan_id)
     market.buy(plan_id)
@@ -111,6 +127,7 @@ def test_shorter_chain_with_another_block_below_is_a_reorg(market, assert_index_
     market.index()
     assert holders() == [market.outsider]
     assert_index_equals_chain()
+    assert_audit_equal()
 
 
 def test_reorg_below_finality_stops_the_stream_off_development(market):
@@ -129,7 +146,7 @@ def test_reorg_below_finality_stops_the_stream_off_development(market):
     careful.close()
 
 
-def test_reorg_below_finality_starts_again_on_development(market, assert_index_equals_chain):
+def test_reorg_below_finality_starts_again_on_development(market, assert_index_equals_chain, assert_audit_equal):
     plan_id = market.add_plan(market.publish())
     before = market.anvil.rpc("evm_snapshot")
     market.buy(plan_id)
@@ -142,9 +159,12 @@ def test_reorg_below_finality_starts_again_on_development(market, assert_index_e
     market.index()
     assert holders() == [market.outsider]
     assert_index_equals_chain()
+    assert_audit_equal()
 
 
-def test_reorg_between_two_blocks_of_one_round_is_undone_in_the_next(market, monkeypatch, assert_index_equals_chain):
+def test_reorg_between_two_blocks_of_one_round_is_undone_in_the_next(
+    market, monkeypatch, assert_index_equals_chain, assert_audit_equal
+):
     _, plan_id, _ = market.sold_licence()
     market.buy(plan_id)
     real, forked = market.gateway.headers, []
@@ -166,10 +186,13 @@ def test_reorg_between_two_blocks_of_one_round_is_undone_in_the_next(market, mon
     assert forked
     assert holders() == []
     assert_index_equals_chain()
+    assert_audit_equal()
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_random_history_of_purchases_and_reorgs_ends_with_the_chain(market, assert_index_equals_chain, seed):
+def test_random_history_of_purchases_and_reorgs_ends_with_the_chain(
+    market, assert_index_equals_chain, assert_audit_equal, seed
+):
     rng = random.Random(seed)
     plan_id = market.add_plan(market.publish(), supply=1000)
     market.mine(20)
@@ -188,6 +211,7 @@ def test_random_history_of_purchases_and_reorgs_ends_with_the_chain(market, asse
     market.mine(10)
     market.index()
     assert_index_equals_chain()
+    assert_audit_equal()
     assert Licence.objects.count() == len(holders())
     assert Stream.objects.get().next_block == int(market.anvil.rpc("eth_blockNumber"), 16) + 1
 
