@@ -27,7 +27,7 @@ from chain.gateway.parse import (
     number_parse,
     receipt_parse,
 )
-from chain.gateway.protocol import Header, Heads, RawLog, Receipt
+from chain.gateway.protocol import Header, Heads, RawLog, Receipt, Topics
 
 # urllib3 writes the path of each request at DEBUG, and the path is where vendors put the key.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
@@ -94,10 +94,12 @@ class JsonRpcGateway:
             None if answer is None or isinstance(answer, NodeBehind) else header_parse(answer) for answer in answers
         ]
 
-    def logs_in_range(self, addresses: Sequence[str], *, first: int, last: int) -> list[RawLog]:
+    def logs_in_range(self, addresses: Sequence[str], *, first: int, last: int, topics: Topics = ()) -> list[RawLog]:
         # A node that lags answers a range beyond its head with fewer logs and no error. The same node is asked for the
         # last block in the same batch.
-        criteria = {"address": list(addresses), "fromBlock": hex(first), "toBlock": hex(last)}
+        criteria: dict[str, Any] = {"address": list(addresses), "fromBlock": hex(first), "toBlock": hex(last)}
+        if topics:
+            criteria["topics"] = list(topics)
         calls: list[Call] = [("eth_getLogs", [criteria]), ("eth_getBlockByNumber", [hex(last), False])]
         found, block = self._batch(calls)
         if block is None:
