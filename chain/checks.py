@@ -15,6 +15,9 @@ from chain.errors import AddressBookInvalid, AddressBookMissing
 
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|localhost|::1")
 
+# A licence that ended must stop working at the next call.
+HEAD_MAX_AGE_LIMIT_S = 2
+
 
 def _off_development() -> bool:
     return settings.CHAIN_ID not in settings.DEVELOPMENT_CHAIN_IDS
@@ -82,6 +85,14 @@ def operator_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
     if not 0 <= settings.SITE_OPERATOR_ID < 2**32:
         hint = "Set WEIGHHOUSE_SITE_OPERATOR_ID to the number that `registerOperator` gave, or to 0 for none."
         return [Error("The site's operator is not a number of an operator.", hint=hint, id="chain.E008")]
+    return []
+
+
+@register("chain")
+def head_age_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if not 0 <= settings.HEAD_MAX_AGE_S <= HEAD_MAX_AGE_LIMIT_S:
+        hint = f"Set WEIGHHOUSE_HEAD_MAX_AGE_S to 0, or to at most {HEAD_MAX_AGE_LIMIT_S} seconds."
+        return [Error("Licences would be judged by a block that is too old.", hint=hint, id="chain.E015")]
     return []
 
 

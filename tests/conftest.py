@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.processes",
     "tests.fixtures.stack",
     "tests.fixtures.contracts",
+    "tests.fixtures.nodes",
     "tests.fixtures.weights",
     "tests.fixtures.people",
 ]

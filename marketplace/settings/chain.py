@@ -13,6 +13,9 @@ RPC_TIMEOUT_S = env.float("RPC_TIMEOUT_S", 10.0)
 # One JSON file per chain id: contract addresses, code hashes, block of deployment.
 ADDRESS_BOOK_DIR = Path(env.str("ADDRESS_BOOK_DIR", str(BASE_DIR / "chain" / "deployments")))
 
+# For so long after a node named its newest block all processes may take that for the newest; 0 asks each time.
+HEAD_MAX_AGE_S = env.float("HEAD_MAX_AGE_S", 0.25)
+
 INDEX_POLL_INTERVAL_S = env.float("INDEX_POLL_INTERVAL_S", 0.5)
 
 # A wallet whose keys the development node holds. System checks refuse it outside demo mode

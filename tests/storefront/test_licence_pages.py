@@ -272,7 +272,7 @@ def test_licence_page_without_the_node_shows_what_the_index_knows(signed_in, buy
     def down(_ids: object, **_more: object) -> None:
         raise NodeUnavailable("The chain node does not answer.")
 
-    monkeypatch.setattr("marketplace.licences.selectors.detail.chain.licence_states", down)
+    monkeypatch.setattr("marketplace.licences.selectors.detail.entitlements.licence_states_now", down)
     page = read(signed_in(buyer).get(f"/licences/{licence}/"))
     assert "The money is asked of the chain, and that failed" in page.text
     assert "Scales" in page.text

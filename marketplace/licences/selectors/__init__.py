@@ -17,6 +17,7 @@ from marketplace.licences.selectors.licences import (
     licence_list_settled,
     licences_held,
     licences_held_usable_first,
+    licences_once_held,
     moment,
 )
 from marketplace.licences.selectors.operators import (
@@ -65,6 +66,7 @@ __all__ = [
     "licence_list_settled",
     "licences_held",
     "licences_held_usable_first",
+    "licences_once_held",
     "model_times",
     "moment",
     "operator_detail",
