@@ -49,7 +49,7 @@ def purchase_hashes(licence_ids: Iterable[int], *, block: Header, indexed_to: in
 
     1. Look at the blocks that `licences_received` looks at.
     2. Look for the rest at everything since the contracts were deployed, as far as the node answers that.
-    To be asked about valid licences only: nobody else shall make the node search. Raises as `licences_received`.
+    For valid licences only: nobody else shall make the node search. Raises what `licences_received` does.
     """
     first = _first(block, indexed_to)
     searches = {_Search(str(licence_id), first): licence_id for licence_id in licence_ids}

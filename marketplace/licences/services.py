@@ -165,7 +165,7 @@ def _invalid(state: LicenceState) -> WeighhouseError:
 
 def _none(model_id: int) -> LicenceNoneError:
     return LicenceNoneError(
-        f"This account holds no licence of model {model_id}. Buy one on the model's page; a new purchase is "
-        "known here once its block is indexed.",
+        f"This account holds no licence of model {model_id}. Buy one on the model's page; one that this site does not "
+        "know of can be named by its id.",
         model=str(model_id),
     )
