@@ -37,8 +37,8 @@ def licences_received(holder: str, *, block: Header, indexed_to: int) -> list[in
     """Licences that were bought for or sent to `holder` lately, newest first; it may hold them no longer.
 
     Looked for from `RECENT_BLOCKS` below `indexed_to`, the index's last block, up to `block`, at most `SEARCH_BLOCKS`.
-    Asked once per holder and block. Raises what the gateway raises, but not `RangeTooLarge`: what a node refuses to look
-    through is not found.
+    Asked once per holder and block. Raises what the gateway raises, but not `RangeTooLarge`: what a node refuses to
+    look through is not found.
     """
     search = _Search(holder.lower(), _first(block, indexed_to))
     return facts_at(_RECEIVED, [search], block)[search]
