@@ -32,9 +32,9 @@ class BrokerCache:
     """
 
     def __init__(self, url: str) -> None:
-        # One retry, at once: a connection that lay idle while the broker was restarted fails on its first use.
+        # No retry: whoever asks has the node to turn to. The pool itself replaces connections that a restart closed.
         self._redis = Redis.from_url(
-            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 1)
+            url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S, retry=Retry(NoBackoff(), 0)
         )
         self._paused_until = 0.0
         self._is_away = False

@@ -18,7 +18,7 @@ Row = TypeVar("Row", LicenceState, MarketSettings)
 
 UINT256_MAX = 2**256 - 1
 VALUE_MAX_BYTES = 64 * 1024
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,77}", re.ASCII)
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,77}")
 _HASH = re.compile(r"0x[0-9a-f]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 # What a string of these rows is. Every other string is an address.

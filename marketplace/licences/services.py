@@ -123,14 +123,13 @@ def _usable_unseen(
     The index missed a purchase, or a transfer to the holder. What the holder has not got on chain is left out.
     """
     block = entitlements.entitlement_block(not_before=indexed_to)
-    once = selectors.licences_once_held(holder, model_id=model_id).values_list("licence_id", flat=True)
-    proposed = [
-        *once[: 2 * CANDIDATE_LIMIT],
-        *entitlements.licences_received(holder, block=block, indexed_to=indexed_to),
-    ]
+    once = selectors.licences_once_held(holder, model_id=model_id).exclude(licence_id__in=seen)
+    received = entitlements.licences_received(holder, block=block, indexed_to=indexed_to)
     # An id begins with its plan's, which begins with the model's.
-    ids = [number for number in dict.fromkeys(proposed) if number >> 64 == model_id and number not in seen]
-    states = entitlements.licence_states(ids[:CANDIDATE_LIMIT], not_before=indexed_to).values()
+    recent = [number for number in received if number >> 64 == model_id and number not in seen]
+    # Each has a limit of its own, so that neither crowds out the other.
+    ids = [*recent[:CANDIDATE_LIMIT], *once.values_list("licence_id", flat=True)[:CANDIDATE_LIMIT]]
+    states = entitlements.licence_states(ids, not_before=indexed_to).values()
     held = [state for state in states if state.exists and state.owner.lower() == holder.lower()]
     refusals = [licence_refusal(state, holder=holder, model_id=model_id) for state in held]
     usable = [state for state, refusal in zip(held, refusals, strict=True) if refusal is None]

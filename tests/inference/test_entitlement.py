@@ -115,6 +115,12 @@ def test_transfer_that_the_index_missed_moves_the_right_to_run(post, listed, buy
     assert [post(outsider, **extra).json()["licence"] for extra in ({}, named)] == [named["licence"]] * 2
 
 
+def test_licence_that_was_given_away_counts_for_nothing_where_it_once_was(post, listed, buyer):
+    transfer(listed.market, listed.licence_id)
+    listed.market.index()
+    assert code_of(post(buyer)) == (403, "licence.none")
+
+
 def test_licence_that_came_back_unseen_long_ago_is_found_without_its_id(post, listed, buyer):
     transfer(listed.market, listed.licence_id)
     listed.market.index()
@@ -241,9 +247,11 @@ def worker_step(job: Job) -> None:
     job.refresh_from_db()
 
 
-def test_worker_relies_on_the_acceptance_while_its_block_is_the_newest(listed, counted_node, buyer):
+def test_worker_relies_on_the_acceptance_while_its_block_is_the_newest(listed, counted_node, buyer, clean_broker):
     job, _ = services.job_create(account=buyer, model_id=listed.model_id, inputs="the house")
     accepted = (job.checked_block_number, job.checked_block_hash)
+    with clean_broker.client() as client:
+        client.flushall()
     counted_node.refuse("eth_call", "upstream timed out")
     time.sleep(AGE_S)
     worker_step(job)
