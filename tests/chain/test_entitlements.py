@@ -215,7 +215,7 @@ import django
 django.setup()
 from chain import entitlements
 from chain.entitlements import cache, shared
-shared.WAIT_S, cache.ASKING_MS = 60, 60_000
+shared.WAIT_S, cache.ASKING_MS, cache.TIMEOUT_S = 60, 60_000, 30
 ids, go = list(range(int(sys.argv[1]), int(sys.argv[1]) + 200)), Path(sys.argv[2])
 print("ready")
 while not go.exists():
@@ -292,6 +292,7 @@ def test_broker_that_is_away_leaves_the_node_to_be_asked(node, market, settings)
 def test_broker_that_never_answers_is_left_alone_after_the_first_try(node, market, settings, monkeypatch):
     *_, licence_id = market.sold_licence()
     monkeypatch.setattr(cache, "PAUSE_S", LONG_S)
+    monkeypatch.setattr(cache, "TIMEOUT_S", 0.25)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.BROKER_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         for _ in range(3):
