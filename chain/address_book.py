@@ -8,7 +8,7 @@ creation code that was deployed, without its arguments, which an explorer asks f
 import json
 import os
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class AddressBook:
             raise UnknownContract(f"The address book of chain {self.chain_id} has no {name}.", contract=name)
         return found
 
-    @property
+    @cached_property
     def contracts_hash(self) -> str:
         """Changes whenever an address, its code or the block of deployment does."""
         text = json.dumps(asdict(self), sort_keys=True)

@@ -15,6 +15,9 @@ from chain.errors import AddressBookInvalid, AddressBookMissing
 
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|localhost|::1")
 
+# A licence that ended must stop working at the next call.
+HEAD_MAX_AGE_LIMIT_S = 2
+
 
 def _off_development() -> bool:
     return settings.CHAIN_ID not in settings.DEVELOPMENT_CHAIN_IDS
@@ -114,6 +117,14 @@ def explorer_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             hint = "WEIGHHOUSE_EXPLORER_URL takes https:// addresses, or templates with {tx}, {address} or {block}."
             return [Error("The block explorer is not an HTTP address.", hint=hint, id="chain.E021")]
+    return []
+
+
+@register("chain")
+def head_age_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
+    if not 0 <= settings.HEAD_MAX_AGE_S <= HEAD_MAX_AGE_LIMIT_S:
+        hint = f"Set WEIGHHOUSE_HEAD_MAX_AGE_S to 0, or to at most {HEAD_MAX_AGE_LIMIT_S} seconds."
+        return [Error("Licences would be judged by a block that is too old.", hint=hint, id="chain.E015")]
     return []
 
 

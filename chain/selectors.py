@@ -1,6 +1,6 @@
 """What the apps above may read: the contracts, the state of licences and money, and how far the index is."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -13,7 +13,6 @@ from chain import abi
 from chain.address_book import AddressBook, book_read
 from chain.bindings import licence_market, structs
 from chain.bindings.base import T, View, views_read, views_require
-from chain.bindings.events import LicenceBought
 from chain.bindings.structs import Operator, PlanState, PlanTerms
 from chain.demo_market import demo_operator_id
 from chain.gateway import get_gateway
@@ -29,8 +28,6 @@ SILENCE_LIMIT = timedelta(seconds=30)
 # Blocks behind the head at which a page should say so.
 LAG_LIMIT = 5
 LICENCES_PER_CALL = 200
-# How far back a purchase is looked for that the index does not have yet.
-RECENT_BLOCKS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,21 +126,35 @@ def event_arguments(contract: str, name: str) -> tuple[str, ...]:
 
 
 def licence_states(licence_ids: Iterable[int], *, block_hash: str | None = None) -> dict[int, LicenceState]:
-    """Ask the market itself, not the read model, about licences at one block: the newest, or `block_hash`.
+    """Ask the market itself, each time, about licences at one block: the newest, or `block_hash`.
 
-    Unknown ids give a state with `exists` false. Raises `NodeBehind` where `block_hash` is not canonical (any more),
-    and whatever the gateway and `address_book` raise.
+    `chain.entitlements` shares the answers between processes. Unknown ids give a state with `exists` false. Raises
+    `NodeBehind` where `block_hash` is not canonical (any more), and whatever the gateway and `address_book` raise.
     """
     ids = list(dict.fromkeys(licence_ids))
     if not ids:
         return {}
+    gateway = get_gateway()
     if block_hash is not None:
-        return _licence_states_at(ids, block_hash)
+        return licence_states_at(ids, gateway.header_at(block_hash))
     try:
-        return _licence_states_at(ids, None)
+        return licence_states_at(ids, gateway.header_at(None))
     except NodeBehind:
         # The newest block was replaced between the two requests.
-        return _licence_states_at(ids, None)
+        return licence_states_at(ids, gateway.header_at(None))
+
+
+def licence_states_at(licence_ids: Sequence[int], block: Header) -> dict[int, LicenceState]:
+    """`licence_states` at a block whose header is known: one batch. Raises as `licence_states`."""
+    market = licence_market()
+    parts = [licence_ids[start : start + LICENCES_PER_CALL] for start in range(0, len(licence_ids), LICENCES_PER_CALL)]
+    answers = views_require([market.licence_states(part) for part in parts], block_hash=block.hash)
+    states: dict[int, LicenceState] = {}
+    for part, rows in zip(parts, answers, strict=True):
+        if len(rows) != len(part):
+            raise NodeUnavailable(f"The node answered {len(rows)} states of {len(part)} licences.")
+        states |= {licence_id: _state(licence_id, row, block) for licence_id, row in zip(part, rows, strict=True)}
+    return states
 
 
 def plan_states(plan_ids: Iterable[int]) -> dict[int, PlanStatus]:
@@ -203,13 +214,13 @@ def account_credits(credits: Iterable[tuple[str, str]]) -> dict[tuple[str, str],
     return _asked({(account, token): market.account_credit(account, token) for account, token in credits})
 
 
-def market_settings() -> MarketSettings:
-    """Fee, pause and roles as they are now, in one batch."""
+def market_settings(*, block_hash: str | None = None) -> MarketSettings:
+    """Fee, pause and roles as they are now, or at a block, in one batch."""
     market = licence_market()
     fee, paused = market.fee_bps(), market.paused()
     roles = [market.treasury(), market.guardian(), market.pauser(), market.owner()]
     views: list[View[Any]] = [fee, paused, *roles]
-    return MarketSettings(*views_require(views))
+    return MarketSettings(*views_require(views, block_hash=block_hash))
 
 
 def latest_header() -> Header:
@@ -224,20 +235,10 @@ def block_hashes(numbers: Iterable[int]) -> dict[int, str]:
     return {header.number: header.hash for header in headers if header is not None}
 
 
-def purchase_hashes_recent(licence_ids: Iterable[int]) -> dict[int, str]:
-    """Transactions of the newest `RECENT_BLOCKS` blocks in which these licences were bought. Asks the node's logs."""
-    wanted = set(licence_ids)
-    if not wanted:
-        return {}
-    gateway = get_gateway()
-    head = gateway.header_at(None).number
-    first = max(head - RECENT_BLOCKS + 1, 0)
-    bought: dict[int, str] = {}
-    topic = abi.event_topic("LicenceMarket", LicenceBought.__name__)
-    for log in gateway.logs_in_range([contract_address("LicenceMarket")], first=first, last=head):
-        if log.topics and log.topics[0] == topic and (licence_id := int(log.topics[1], 16)) in wanted:
-            bought[licence_id] = log.tx_hash
-    return bought
+def index_block() -> int:
+    """The last block that the index has, 0 while it has none. Reads the database alone."""
+    last = Stream.objects.filter(chain_id=settings.CHAIN_ID).values_list("last_block", flat=True).first()
+    return last or 0
 
 
 def transaction_receipt(tx_hash: str) -> Receipt | None:
@@ -332,19 +333,6 @@ def _moment(unix_s: int | None) -> datetime | None:
 def _asked(views: dict[K, View[T]]) -> dict[K, T]:
     """The answers to many questions, by the same keys."""
     return dict(zip(views, views_require(list(views.values())), strict=True))
-
-
-def _licence_states_at(ids: list[int], block_hash: str | None) -> dict[int, LicenceState]:
-    gateway, market = get_gateway(), licence_market()
-    header = gateway.header_at(block_hash)
-    parts = [ids[start : start + LICENCES_PER_CALL] for start in range(0, len(ids), LICENCES_PER_CALL)]
-    answers = views_require([market.licence_states(part) for part in parts], block_hash=header.hash)
-    states: dict[int, LicenceState] = {}
-    for part, rows in zip(parts, answers, strict=True):
-        if len(rows) != len(part):
-            raise NodeUnavailable(f"The node answered {len(rows)} states of {len(part)} licences.")
-        states |= {licence_id: _state(licence_id, row, header) for licence_id, row in zip(part, rows, strict=True)}
-    return states
 
 
 def _state(licence_id: int, row: structs.LicenceState, header: Header) -> LicenceState:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from chain.address_book import AddressBook, book_read
 from chain.errors import AddressBookInvalid, AddressBookMissing
+from chain.gateway import get_gateway
+from chain.gateway.protocol import EndpointHealth
 from chain.models import ChainEvent, ContractCheck, ParkedLog
 from chain.selectors import ChainStatus, chain_status
 
@@ -48,7 +49,7 @@ class SiteStatus:
     contracts: list[ContractStatus]
     book_error: str
     roles: dict[str, str | int | bool]
-    endpoints: list[dict[str, Any]]
+    endpoints: list[EndpointHealth]
 
     @property
     def ok(self) -> bool:
@@ -69,9 +70,9 @@ def site_status() -> SiteStatus:
     )
 
 
-def endpoints() -> list[dict[str, Any]]:
-    """How each endpoint of the node does, without its address. Nothing keeps that yet."""
-    return []
+def endpoints() -> list[EndpointHealth]:
+    """How each endpoint of the node fares, as this process has seen it, without its address. Nothing is asked here."""
+    return get_gateway().endpoint_health()
 
 
 def _contracts() -> tuple[list[ContractStatus], str]:

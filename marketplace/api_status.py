@@ -87,6 +87,16 @@ class RolesSerializer(serializers.Serializer[Any]):
     paused = serializers.BooleanField(allow_null=True, default=None, help_text="Whether sales are paused.")
 
 
+class EndpointSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField(help_text="Its place in the settings; never its address.")
+    state = serializers.ChoiceField(["unknown", "healthy", "lagging", "limited", "failing", "wrong_chain"])
+    head = serializers.IntegerField(allow_null=True, help_text="The newest block that it named.")
+    lag = serializers.IntegerField(allow_null=True, help_text="Blocks behind the best endpoint.")
+    failures = serializers.IntegerField(help_text="In a row.")
+    last_error_code = serializers.CharField()
+    answered_at = serializers.DateTimeField(allow_null=True)
+
+
 class StatusSerializer(serializers.Serializer[Any]):
     ok = serializers.BooleanField(help_text="Whether pages show the chain as it is.")
     checked_at = serializers.DateTimeField()
@@ -94,9 +104,7 @@ class StatusSerializer(serializers.Serializer[Any]):
     contracts = ContractStatusSerializer(many=True)
     contracts_error = serializers.CharField(source="book_error", help_text="Why no contract is listed; else empty.")
     roles = RolesSerializer()
-    endpoints = serializers.ListField(
-        child=serializers.DictField(), help_text="How each endpoint of the node does, without its address."
-    )
+    endpoints = EndpointSerializer(many=True, help_text="How the process that answers gets on with each node.")
 
     @extend_schema_field(StreamStatusSerializer(many=True))
     def get_streams(self, status: SiteStatus) -> list[dict[str, Any]]:

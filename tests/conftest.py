@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.fixtures.processes",
     "tests.fixtures.stack",
     "tests.fixtures.contracts",
+    "tests.fixtures.nodes",
     "tests.fixtures.weights",
     "tests.fixtures.people",
     "tests.fixtures.audit",

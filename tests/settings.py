@@ -38,6 +38,8 @@ def _choose() -> dict[str, str]:
         "WEIGHHOUSE_ADDRESS_BOOK_DIR": f"{directory}/deployments",
         # Empty: pages in tests find static files by their finders. WhiteNoise warns about a directory that is missing.
         "WEIGHHOUSE_STATIC_ROOT": tempfile.mkdtemp(prefix="static-", dir=directory),
+        # Tests change the chain and look at once. The test of entitlements has the site's own age.
+        "WEIGHHOUSE_HEAD_MAX_AGE_S": "0",
         "WEIGHHOUSE_SITE_URL": "http://testserver",
         "WEIGHHOUSE_ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
         "WEIGHHOUSE_LOG_LEVEL": "WARNING",

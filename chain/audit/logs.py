@@ -43,7 +43,8 @@ class LogReader:
         """The canonical headers at these heights. Raises `NodeBehind` where the node lacks one."""
         wanted = sorted(set(numbers))
         headers = self.block.gateway.headers(wanted) if wanted else []
-        found = {number: header for number, header in zip(wanted, headers, strict=True) if header is not None}
+        pairs = zip(wanted, headers, strict=True)
+        found: dict[int, Header] = {number: header for number, header in pairs if header is not None}
         if len(found) < len(wanted):
             raise NodeBehind(f"The node lacks a block below {self.block.header.number}, at which it is asked.")
         return found

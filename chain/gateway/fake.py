@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 
 from chain import abi
 from chain.gateway.errors import ChainError, NodeBehind, Reverted, RevertedUnread, RpcError
-from chain.gateway.protocol import EndpointHealth, Heads, Poll, RawLog, Receipt, SealedHeader
+from chain.gateway.protocol import EndpointHealth, Heads, Poll, RawLog, Receipt, SealedHeader, Topics
 from chain.gateway.seal import bloom_bits
 
 BLOCK_TIME_S = 12
@@ -105,11 +105,12 @@ class FakeGateway:
         self._fail()
         return [self._blocks[number] if 0 <= number < len(self._blocks) else None for number in numbers]
 
-    def logs_in_range(self, addresses: Sequence[str], *, first: int, last: int) -> list[RawLog]:
+    def logs_in_range(self, addresses: Sequence[str], *, first: int, last: int, topics: Topics = ()) -> list[RawLog]:
         self._fail()
         if last >= len(self._blocks):
             raise NodeBehind(f"The chain has no block {last}.")
-        return [log for header in self._blocks[first : last + 1] for log in self._of(header.hash, addresses)]
+        logs = [log for header in self._blocks[first : last + 1] for log in self._of(header.hash, addresses)]
+        return [log for log in logs if _matches(log, topics)]
 
     def logs_by_hash(self, addresses: Sequence[str], *, block_hashes: Sequence[str]) -> list[list[RawLog]]:
         self._fail()
@@ -188,6 +189,13 @@ def _bloom(logs: Sequence[FakeLog]) -> int:
         for item in (log.address, *log.topics):
             bloom |= bloom_bits(item)
     return bloom
+
+
+def _matches(log: RawLog, topics: Topics) -> bool:
+    if len(topics) > len(log.topics):
+        return False
+    allowed = [[topic] if isinstance(topic, str) else topic for topic in topics]
+    return all(wanted is None or topic in wanted for wanted, topic in zip(allowed, log.topics, strict=False))
 
 
 def _hash(text: str) -> str:

@@ -13,7 +13,7 @@ from chain.gateway.errors import AlreadyKnown, NodeBehind, NodeUnavailable, Rate
 from chain.gateway.health import HealthBook
 from chain.gateway.parse import bytes_parse, logs_parse, number_parse, receipt_parse, sealed_header_parse
 from chain.gateway.pool import LATEST, EndpointPool
-from chain.gateway.protocol import EndpointHealth, Heads, Poll, RawLog, Receipt, SealedHeader
+from chain.gateway.protocol import EndpointHealth, Heads, Poll, RawLog, Receipt, SealedHeader, Topics
 
 # Even, so that a block's logs and its header stay in one batch.
 BATCH_SIZE = 40
@@ -71,10 +71,12 @@ class JsonRpcGateway:
             found += self._pool.ask([_by_number(number) for number in part], read, newest=True)
         return found
 
-    def logs_in_range(self, addresses: Sequence[str], *, first: int, last: int) -> list[RawLog]:
+    def logs_in_range(self, addresses: Sequence[str], *, first: int, last: int, topics: Topics = ()) -> list[RawLog]:
         # A node that lags answers a range beyond its head with fewer logs and no error. The same node is asked for the
         # last block in the same batch.
-        criteria = {"address": list(addresses), "fromBlock": hex(first), "toBlock": hex(last)}
+        criteria: dict[str, Any] = {"address": list(addresses), "fromBlock": hex(first), "toBlock": hex(last)}
+        if topics:
+            criteria["topics"] = list(topics)
 
         def read(answers: list[Any]) -> list[RawLog]:
             found, block = (value(answer) for answer in answers)

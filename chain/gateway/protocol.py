@@ -42,6 +42,10 @@ class RawLog:
     log_index: int
 
 
+# As `eth_getLogs` takes them.
+Topics = Sequence[str | Sequence[str] | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Heads:
     """The newest block and the newest one that the chain calls final."""
@@ -118,9 +122,10 @@ class ChainGateway(Protocol):
         """The canonical headers at these heights, `None` where the node has no such block."""
         ...
 
-    def logs_in_range(self, addresses: Sequence[str], *, first: int, last: int) -> list[RawLog]:
+    def logs_in_range(self, addresses: Sequence[str], *, first: int, last: int, topics: Topics = ()) -> list[RawLog]:
         """Logs of these contracts from block `first` to block `last`, both included, in chain order.
 
+        `topics` names by position what a log's topics must be: one, one of several, or `None` for any.
         Raises `RangeTooLarge`, and `NodeBehind` where the node that answered does not have block `last`.
         """
         ...

@@ -3,6 +3,7 @@
 import logging
 import threading
 from types import TracebackType
+from typing import NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -11,9 +12,9 @@ from django.db import connection
 from weighhouse.core.errors import WeighhouseError
 from weighhouse.core.faults import fault_point
 
+from chain import entitlements
 from chain import selectors as chain
 from chain.gateway.errors import ChainError
-from chain.selectors import LicenceState
 from marketplace.inference import services
 from marketplace.inference.errors import JobPayloadDeletedError
 from marketplace.inference.models import Job
@@ -32,6 +33,13 @@ logger = logging.getLogger(__name__)
 _NOT_THE_JOBS_FAULT = (ChainError, RunnerBusyError, StoreUnavailableError, BlockMissingError)
 
 
+class AcceptedAt(NamedTuple):
+    """The block of a check that still stands."""
+
+    block_number: int
+    block_hash: str
+
+
 class _UnexpectedError(WeighhouseError):
     """A defect of this site. Its details are in the operator's log."""
 
@@ -41,7 +49,7 @@ def job_run(*, job_id: UUID) -> bool:
 
     1. Claim the job: one conditional UPDATE, which also takes a lease. Somebody else's job is left alone.
     2. Keep the lease while working; a worker that dies stops renewing it, and `jobs_sweep` queues the job again.
-    3. Ask the chain again whether the licence is valid, belongs to the account and is for this model.
+    3. Rely on the licence's check at acceptance while its block is the newest; from the next block on ask again.
     4. Fetch the release through the verified cache and run it in the sandbox.
     5. Store the result and count the call in one transaction, only while the lease still holds.
     What fails for good ends the job and gives the call back; what may pass puts the job back into the queue.
@@ -64,8 +72,17 @@ def job_run(*, job_id: UUID) -> bool:
     return False
 
 
-def _licence_check(job: Job) -> LicenceState:
-    state = chain.licence_states([job.licence_id])[job.licence_id]
+def _licence_check(job: Job) -> services.CheckedAt:
+    """Where the licence was last found valid: at acceptance, if that block is the newest still, or else now.
+
+    Older blocks would have to be shown to be canonical still, which costs more than asking about the licence, whose
+    answer is shared by all processes. Raises `licence.*`, and what `chain.entitlements` raises.
+    """
+    indexed_to = chain.index_block()
+    block = entitlements.entitlement_block(not_before=indexed_to)
+    if job.checked_block_hash == block.hash:
+        return AcceptedAt(block.number, block.hash)
+    state = entitlements.licence_states([job.licence_id], not_before=indexed_to)[job.licence_id]
     refusal = licence_refusal(state, holder=job.account.address, model_id=job.model_id)
     if refusal is not None:
         raise refusal

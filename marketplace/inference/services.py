@@ -8,7 +8,7 @@ import logging
 import re
 import uuid
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.conf import settings
@@ -51,6 +51,16 @@ RUN_TASK = "marketplace.inference.tasks.job_run"
 REDELIVER_AFTER = timedelta(seconds=60)
 CANCEL_WINDOW = timedelta(hours=1)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+
+
+class CheckedAt(Protocol):
+    """The block at which a licence was last found valid."""
+
+    @property
+    def block_number(self) -> int: ...
+
+    @property
+    def block_hash(self) -> str: ...
 
 
 def job_create(
@@ -138,7 +148,7 @@ def job_lease_renew(*, job: Job) -> bool:
     return _held(job).update(lease_until=lease_until) == 1
 
 
-def job_succeed(*, job: Job, result: RunResult, licence: LicenceState) -> bool:
+def job_succeed(*, job: Job, result: RunResult, licence: CheckedAt) -> bool:
     """Store the result and count the call, once. False where the lease was lost: then nothing is stored."""
     value = {"outputs": result.outputs, "usage": dict(result.usage)}
     with transaction.atomic():

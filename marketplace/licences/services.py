@@ -2,6 +2,7 @@
 
 from weighhouse.core.errors import WeighhouseError
 
+from chain import entitlements
 from chain import selectors as chain
 from chain.finality import finality_of
 from chain.removals import removal_of_purchase
@@ -33,26 +34,36 @@ def licence_require(*, holder: str, model_id: int, licence_id: int | None = None
 
 
 def licences_usable(*, holder: str, model_id: int, licence_id: int | None = None) -> list[LicenceState]:
-    """Licences under which `holder` may run `model_id`, by one `eth_call`, the best first; never an empty list.
+    """Licences under which `holder` may run `model_id`, the best first; never an empty list.
 
-    With `licence_id` only that one counts. Without, the index proposes and the chain decides: unmetered before metered,
-    then what ends soonest. Of calls, only those reported on chain count here: the ledger of calls knows the others.
+    The chain decides (`chain.entitlements`), also about what the index missed.
+
+    1. With `licence_id` only that one counts, whether the index knows it or not.
+    2. Without, the index proposes what the holder has. What is valid there is the answer.
+    3. Where that is nothing, what the holder once had by the index, and what logs say came to it lately.
+
+    Unmetered before metered, then what ends soonest. Of calls, only those reported on chain count here: the ledger of
+    calls knows the others.
 
     Raises `licence.none`, `licence.reorged`, `licence.expired`, `licence.cancelled`, `licence.suspended`,
     `licence.calls_exhausted`, `licence.foreign`, `licence.wrong_model`, `licence.no_run_right`, and what
-    `chain.selectors.licence_states` raises.
+    `chain.entitlements` raises.
     """
+    indexed_to = chain.index_block()
     if licence_id is not None:
-        state = chain.licence_states([licence_id])[licence_id]
+        state = entitlements.licence_states([licence_id], not_before=indexed_to)[licence_id]
         refusal = licence_refusal(state, holder=holder, model_id=model_id)
         if refusal is not None:
             raise refusal
         return [state]
     held = selectors.licences_held_usable_first(holder, model_id=model_id)
     candidates = list(held.values_list("licence_id", flat=True)[:CANDIDATE_LIMIT])
-    states = list(chain.licence_states(candidates).values())
+    states = list(entitlements.licence_states(candidates, not_before=indexed_to).values())
     refusals = [licence_refusal(state, holder=holder, model_id=model_id) for state in states]
     usable = [state for state, refusal in zip(states, refusals, strict=True) if refusal is None]
+    if not usable:
+        usable, more = _usable_unseen(holder, model_id, seen=set(candidates), indexed_to=indexed_to)
+        refusals += more
     if not usable:
         raise next((refusal for refusal in refusals if refusal is not None), None) or _none(holder, model_id)
     return sorted(usable, key=lambda state: (state.calls > 0, state.expires_at or 2**64, state.licence_id))
@@ -62,20 +73,22 @@ def licence_purchases(states: list[LicenceState]) -> dict[int, str]:
     """By which transaction each licence came to be. The hash tells purchases apart that were given the same id.
 
     1. The index says it, where its block still is the chain's.
-    2. What it does not know (yet, or after a re-org) is looked for in the logs of the newest blocks.
+    2. What it does not know (yet, or after a re-org) is looked for in the market's logs.
     Licences that neither has are left out; where none is left, raises `licence.purchase_unknown`, and what the gateway
     raises.
     """
-    ids = [state.licence_id for state in states]
+    ids, indexed_to = [state.licence_id for state in states], chain.index_block()
     rows = Licence.objects.filter(licence_id__in=ids).select_related("event")
     events = {row.licence_id: row.event for row in rows}
-    canonical = chain.block_hashes(event.block_number for event in events.values())
+    block = entitlements.entitlement_block(not_before=indexed_to)
+    canonical = entitlements.canonical_hashes((event.block_number for event in events.values()), block)
     found = {
         licence_id: event.tx_hash
         for licence_id, event in events.items()
         if canonical.get(event.block_number) == event.block_hash
     }
-    found |= chain.purchase_hashes_recent(licence_id for licence_id in ids if licence_id not in found)
+    missing = [licence_id for licence_id in ids if licence_id not in found]
+    found |= entitlements.purchase_hashes(missing, block=block, indexed_to=indexed_to)
     if not found:
         raise LicencePurchaseUnknownError(
             "The index does not have the purchase of this licence yet. Try again in a moment.",
@@ -148,6 +161,27 @@ def _absent(state: LicenceState) -> WeighhouseError:
     return LicenceNoneError(f"There is no licence {state.licence_id}. Check its id, or buy a licence.", **name)
 
 
+def _usable_unseen(
+    holder: str, model_id: int, *, seen: set[int], indexed_to: int
+) -> tuple[list[LicenceState], list[WeighhouseError]]:
+    """Licences that `holder` has though the index does not say so: those that it may use, and why not the others.
+
+    The index missed a purchase, or a transfer to the holder. What the holder has not got on chain is left out.
+    """
+    block = entitlements.entitlement_block(not_before=indexed_to)
+    once = selectors.licences_once_held(holder, model_id=model_id).exclude(licence_id__in=seen)
+    received = entitlements.licences_received(holder, block=block, indexed_to=indexed_to)
+    # An id begins with its plan's, which begins with the model's.
+    recent = [number for number in received if number >> 64 == model_id and number not in seen]
+    # Each has a limit of its own, so that neither crowds out the other.
+    ids = [*recent[:CANDIDATE_LIMIT], *once.values_list("licence_id", flat=True)[:CANDIDATE_LIMIT]]
+    states = entitlements.licence_states(ids, not_before=indexed_to).values()
+    held = [state for state in states if state.exists and state.owner.lower() == holder.lower()]
+    refusals = [licence_refusal(state, holder=holder, model_id=model_id) for state in held]
+    usable = [state for state, refusal in zip(held, refusals, strict=True) if refusal is None]
+    return usable, [refusal for refusal in refusals if refusal is not None]
+
+
 def _invalid(state: LicenceState) -> WeighhouseError:
     """Which of the market's conditions an existing licence does not meet. What may pass is named last."""
     name = {"licence": str(state.licence_id)}
@@ -181,7 +215,7 @@ def _none(holder: str, model_id: int) -> WeighhouseError:
         licence = str(removal.event.licence_id)
         return LicenceReorgedError(removal.text("purchase"), licence=licence, model=str(model_id), **removal.data)
     return LicenceNoneError(
-        f"This account holds no licence of model {model_id}. Buy one on the model's page; a new purchase is "
-        "known here once its block is indexed.",
+        f"This account holds no licence of model {model_id}. Buy one on the model's page; one that this site does not "
+        "know of can be named by its id.",
         model=str(model_id),
     )

@@ -37,7 +37,8 @@ _SHOWN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
 @register("orders")
 def orders_audit(block: AuditBlock) -> Iterator[Difference]:
     """An order is tied to a log of its transaction that fulfils it, and to none only where there is none."""
-    orders = Order.objects.filter(Q(event=None) | Q(event_id__lte=block.last_event_id)).select_related("account")
+    told = Order.objects.exclude(tx_hash=None)
+    orders = told.filter(Q(event=None) | Q(event_id__lte=block.last_event_id)).select_related("account")
     after = orders.order_by("pk")
     batch = list(after[:_BATCH])
     while batch:
@@ -47,12 +48,12 @@ def orders_audit(block: AuditBlock) -> Iterator[Difference]:
 
 
 def _batch(block: AuditBlock, orders: list[Order]) -> Iterator[Difference]:
-    hashes = {order.tx_hash for order in orders}
+    hashes = {order.tx_hash or "" for order in orders}
     logs: dict[str, list[ChainEvent]] = {tx_hash: [] for tx_hash in hashes}
     for event in ChainEvent.objects.filter(tx_hash__in=hashes, id__lte=block.last_event_id).order_by("id"):
         logs[event.tx_hash].append(event)
     for order in orders:
-        fitting = [event.pk for event in logs[order.tx_hash] if _shows(event, order)]
+        fitting = [event.pk for event in logs[order.tx_hash or ""] if _shows(event, order)]
         is_right = order.event_id in fitting if fitting else order.event_id is None
         tied, right = order.event_id, order.event_id if is_right else (fitting[0] if fitting else None)
         table: type[Model] = Order

@@ -15,6 +15,9 @@ WS_URL = env.str("WS_URL", "")
 # One JSON file per chain id: contract addresses, code hashes, block of deployment.
 ADDRESS_BOOK_DIR = Path(env.str("ADDRESS_BOOK_DIR", str(BASE_DIR / "chain" / "deployments")))
 
+# For so long after a node named its newest block all processes may take that for the newest; 0 asks each time.
+HEAD_MAX_AGE_S = env.float("HEAD_MAX_AGE_S", 0.25)
+
 INDEX_POLL_INTERVAL_S = env.float("INDEX_POLL_INTERVAL_S", 0.25)
 
 # A wallet whose keys the development node holds. System checks refuse it outside demo mode

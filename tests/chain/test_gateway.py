@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from chain.abi import event_topic
 from chain.gateway import endpoint, jsonrpc
 from chain.gateway.errors import (
     NodeBehind,
@@ -15,6 +16,7 @@ from chain.gateway.errors import (
     RpcError,
     WrongChain,
 )
+from chain.gateway.fake import FakeGateway, FakeLog
 from chain.gateway.jsonrpc import JsonRpcGateway
 from tests.chain.nodes import CHAIN, HEADER, failing, gateway_to
 
@@ -322,6 +324,24 @@ def test_real_node_answers_headers_logs_code_and_reverts(market):
     assert caught.value.error == "NotModelOwner"
     assert caught.value.error_args == {"modelId": model_id, "caller": market.outsider}
     assert caught.value.data["args"] == {"modelId": str(model_id), "caller": market.outsider}
+
+
+def test_real_node_and_the_chain_in_memory_pick_logs_by_their_topics(market):
+    address, topic = market.book.contract("LicenceMarket").address, event_topic("LicenceMarket", "LicenceBought")
+    _, plan_id, one = market.sold_licence()
+    two = market.buy(plan_id)
+    head = market.gateway.header_at(None).number
+    fake, words = FakeGateway(), {number: f"0x{number:064x}" for number in (one, two)}
+    logs = market.gateway.logs_in_range([address], first=head - 1, last=head)
+    fake.mine(*(FakeLog(log.address, log.topics, log.data) for log in logs))
+    for gateway, last in ((market.gateway, head), (fake, 1)):
+        for ids in ([one], [two], [one, two]):
+            for wanted in ([words[number] for number in ids], words[ids[0]]):
+                topics = [topic, wanted, None]
+                found = gateway.logs_in_range([address], first=max(last - 1, 0), last=last, topics=topics)
+                assert {log.topics[0] for log in found} == {topic}
+                expected = ids if isinstance(wanted, list) else ids[:1]
+                assert [int(log.topics[1], 16) for log in found] == expected
 
 
 def test_real_node_refuses_a_block_that_it_does_not_know(market):

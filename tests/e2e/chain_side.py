@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from chain import abi
 from tests.fixtures.processes import ROOT, Anvil
 
 DAY = 86_400
+# For so long the site may take the block before for the newest: its setting of this name.
+HEAD_MAX_AGE_S = 0.25
 RUN = 1
 # Has neither EIP-2612 nor EIP-3009, returns nothing, and changes an allowance from and to nothing only.
 PLAIN_TOKEN = """// SPDX-License-Identifier: Apache-2.0
@@ -51,6 +54,7 @@ class ChainSide:
         """A block, `seconds` later."""
         self.node.rpc("evm_increaseTime", seconds)
         self.node.rpc("evm_mine")
+        time.sleep(HEAD_MAX_AGE_S)
 
     def next_block_at(self, timestamp: int) -> None:
         """Let the next transaction be mined at this time. It has some seconds: the node also mines every few."""
@@ -70,6 +74,7 @@ class ChainSide:
         self.node.spawned.wait_until(lambda: self.node.rpc("eth_getTransactionReceipt", tx_hash), what="in a block")
         receipt = self.node.rpc("eth_getTransactionReceipt", tx_hash)
         assert receipt["status"] == "0x1", receipt
+        time.sleep(HEAD_MAX_AGE_S)
         return dict(receipt)
 
     def read(self, contract: str, function: str, args: Sequence[Any] = ()) -> Any:

@@ -272,7 +272,7 @@ def test_licence_page_without_the_node_shows_what_the_index_knows(signed_in, buy
     def down(_ids: object, **_more: object) -> None:
         raise NodeUnavailable("The chain node does not answer.")
 
-    monkeypatch.setattr("marketplace.licences.selectors.detail.chain.licence_states", down)
+    monkeypatch.setattr("marketplace.licences.selectors.detail.entitlements.licence_states_now", down)
     page = read(signed_in(buyer).get(f"/licences/{licence}/"))
     assert "The money is asked of the chain, and that failed" in page.text
     assert "Scales" in page.text
@@ -298,3 +298,24 @@ def test_free_plan_says_that_nothing_is_paid_and_nothing_comes_back(anonymous, l
     listed.market.add_plan(listed.model_id, price=0, period=MONTH, vesting=MONTH)
     listed.market.index()
     assert "Free: nothing is paid, and nothing comes back." in read(anonymous.get(listed.url)).text
+
+
+def test_licence_page_seen_by_many_asks_the_node_once_per_block(
+    anonymous, signed_in, buyer, outsider, month, counted_node, clean_broker, settings
+):
+    settings.HEAD_MAX_AGE_S = 60
+    licence, market = month
+    views = [
+        (client, path) for client in (signed_in(buyer), signed_in(outsider), anonymous) for path in ("", "refund/")
+    ]
+    answers = []
+    for client, path in views * 3:
+        assert client.get(f"/licences/{licence}/{path}").status_code == 200
+        answers.append(dict(counted_node.counts))
+    assert answers[-1] == answers[1], "the first page and the first fragment asked for all"
+    market.mine()
+    market.index()
+    counted_node.forget()
+    for client, path in views:
+        assert client.get(f"/licences/{licence}/{path}").status_code == 200
+    assert dict(counted_node.counts) == {name: n for name, n in answers[-1].items() if name != "eth_chainId"}

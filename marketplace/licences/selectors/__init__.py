@@ -25,6 +25,7 @@ from marketplace.licences.selectors.licences import (
     licence_require,
     licences_held,
     licences_held_usable_first,
+    licences_once_held,
     moment,
 )
 from marketplace.licences.selectors.operators import (
@@ -79,6 +80,7 @@ __all__ = [
     "licence_require",
     "licences_held",
     "licences_held_usable_first",
+    "licences_once_held",
     "model_times",
     "moment",
     "operator_detail",

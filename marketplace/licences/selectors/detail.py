@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from chain import entitlements
 from chain import selectors as chain
 from chain.finality import Finality, finality_of
-from chain.gateway.errors import NodeBehind
 from chain.gateway.protocol import Header
 from chain.selectors import LicenceState
 from marketplace.licences import vesting
@@ -22,7 +22,7 @@ SETTLE_AFTER_S = 90 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class LicenceDetail:
-    """A licence as the chain states it at the block of time `now`. Amounts are in the smallest unit of its token.
+    """A licence as the chain states it at `block`. Amounts are in the smallest unit of its token.
 
     `view` is the index's side of it. `chain` has `exists` false once the licence was settled, and where the index has
     not noticed yet that it was, or that a re-org took it away: then it is missing.
@@ -31,9 +31,14 @@ class LicenceDetail:
     view: LicenceView
     plan: PlanView
     chain: LicenceState
-    now: int
+    block: Header
     renewals: list[LicenceRenewal]
     delivery: KeyDelivery | None
+
+    @property
+    def now(self) -> int:
+        """The time of the block, in unix seconds."""
+        return self.block.timestamp
 
     @property
     def state(self) -> LicenceDisplayState:
@@ -164,12 +169,12 @@ def licence_detail(licence_id: int) -> LicenceDetail:
     Raises what `licence_require` raises, and what the gateway raises: then `licence_get` has what the index knows.
     """
     view = licence_require(licence_id)
-    state, now = _state_now(licence_id)
+    block, states = entitlements.licence_states_now([licence_id], not_before=chain.index_block())
     return LicenceDetail(
         view=view,
         plan=plan_get(view.plan.plan_id),
-        chain=state,
-        now=now,
+        chain=states[licence_id],
+        block=block,
         renewals=list(
             LicenceRenewal.objects.filter(licence_id=licence_id)
             .select_related("event")
@@ -177,16 +182,3 @@ def licence_detail(licence_id: int) -> LicenceDetail:
         ),
         delivery=KeyDelivery.objects.filter(licence_id=licence_id).select_related("event").order_by("-event").first(),
     )
-
-
-def _state_now(licence_id: int) -> tuple[LicenceState, int]:
-    """The state and the time of its block."""
-    try:
-        return _state_at(licence_id, chain.latest_header())
-    except NodeBehind:
-        # The newest block was replaced between the two requests.
-        return _state_at(licence_id, chain.latest_header())
-
-
-def _state_at(licence_id: int, header: Header) -> tuple[LicenceState, int]:
-    return chain.licence_states([licence_id], block_hash=header.hash)[licence_id], header.timestamp

@@ -15,6 +15,7 @@ from typing import Literal
 
 from django.db.models import F, OuterRef, Subquery
 
+from chain import entitlements
 from chain import selectors as chain
 from chain.selectors import LicenceState
 from marketplace.licences.models import AncestorCredit, Holding, Licence, Plan, Withdrawal
@@ -206,7 +207,8 @@ def plan_incomes(views: list[PlanView]) -> list[PlanIncome]:
     """Income of plans, in their order. Raises what the gateway raises."""
     ids = [view.plan.plan_id for view in views]
     holdings = _holdings(ids)
-    states = chain.licence_states([row.licence_id for rows in holdings.values() for row in rows][:ASKED_LIMIT])
+    held = [row.licence_id for rows in holdings.values() for row in rows]
+    states = entitlements.licence_states(held[:ASKED_LIMIT], not_before=chain.index_block())
     statuses = chain.plan_states(ids)
     sharers = _Sharers(
         ancestors=registry.ancestors_of({view.plan.model_id for view in views}),

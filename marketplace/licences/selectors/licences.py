@@ -106,6 +106,12 @@ def licences_held(holder: str) -> QuerySet[Licence]:
     return Licence.objects.filter(licence_id__in=held).order_by("-event_id")
 
 
+def licences_once_held(holder: str, *, model_id: int) -> QuerySet[Licence]:
+    """The model's licences that were ever transferred to this address, newest first: it may have them still."""
+    received = LicenceTransfer.objects.filter(to_address=holder).values("licence_id")
+    return Licence.objects.filter(model_id=model_id, licence_id__in=received).order_by("-event_id")
+
+
 def licences_held_usable_first(holder: str, *, model_id: int) -> QuerySet[Licence]:
     """The address's licences of a model: those that are not over and may run before all others, then newest first.
 

@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from chain import selectors as chain
+from chain import entitlements
 from chain.gateway.errors import ChainError
 from marketplace.licences import selectors as licences
 from marketplace.licences.models import Right
@@ -119,12 +119,13 @@ def _money(request: HttpRequest, detail: LicenceDetail) -> dict[str, Any]:
     address = request.user.address if request.user.is_authenticated else ""
     is_holder = state.owner == address
     counted = leaving.calls_counted(detail)
+    is_paused = entitlements.market_settings(detail.block).is_paused
     return {
         "money": leaving.money_of(detail),
         "picture": leaving.picture_of(detail),
         "refund": leaving.refund_of(detail) if detail.amount else None,
         "settlement": _for_signed_in(request, leaving.settlement_of(detail)),
-        "renewal": _for_signed_in(request, leaving.renewal_of(detail, is_paused=chain.market_settings().is_paused)),
+        "renewal": _for_signed_in(request, leaving.renewal_of(detail, is_paused=is_paused)),
         "leave_words": leaving.leave_words(detail) if is_holder and not state.settle_at else "",
         "is_holder": is_holder,
         "holder": state.owner,
