@@ -11,7 +11,9 @@ class ChainConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from chain import checks  # noqa: F401, PLC0415 - registers the checks, which need the apps to be loaded
+        # Registers the checks, which need the apps to be loaded.
+        from chain import checks  # noqa: F401, PLC0415
+        from chain.outbox import checks as outbox_checks  # noqa: F401, PLC0415
 
         # Outside demo mode chain.E004 refuses to start; a process that skips the checks stays unarmed all the same.
         if settings.FAULTS and settings.DEMO and settings.CHAIN_ID in settings.DEVELOPMENT_CHAIN_IDS:

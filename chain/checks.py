@@ -16,6 +16,10 @@ from chain.errors import AddressBookInvalid, AddressBookMissing
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|localhost|::1")
 
 
+def is_loopback(host: str) -> bool:
+    return _LOOPBACK.fullmatch(host) is not None
+
+
 def _off_development() -> bool:
     return settings.CHAIN_ID not in settings.DEVELOPMENT_CHAIN_IDS
 
@@ -45,7 +49,7 @@ def endpoint_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             hint = "WEIGHHOUSE_RPC_URL takes http:// and https:// addresses."
             found.append(Error(f"Endpoint {place} is not an HTTP address.", hint=hint, id="chain.E003"))
-        elif parts.scheme == "http" and not _LOOPBACK.fullmatch(parts.hostname):
+        elif parts.scheme == "http" and not is_loopback(parts.hostname):
             hint = "Whoever sits between can forge what the chain says. Use https://, or a private network on purpose."
             found.append(Warning(f"Endpoint {place} is not encrypted.", hint=hint, id="chain.W002"))
     return found

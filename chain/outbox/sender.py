@@ -272,7 +272,7 @@ class Round:
         store.sent_mark(self.lease, attempt, is_underpriced=sent is Sent.UNDERPRICED)
         fault_point("outbox.marked")
         # Sending again moves nothing: a node that forgets must not make rounds follow each other without a pause.
-        return attempt.sent_at is None and sent is not Sent.NONCE_USED
+        return sent is Sent.UNDERPRICED or (attempt.sent_at is None and sent is Sent.ACCEPTED)
 
     def _money_check(self, row: OutboxTransaction, worst_wei: int) -> None:
         """Raises `SpendCapReached` and `LowBalance`. What the row may cost already is counted already."""

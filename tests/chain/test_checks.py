@@ -31,6 +31,15 @@ def test_site_of_the_tests_passes_every_check(contracts_book):
         ({"SITE_OPERATOR_ID": 2**32}, "chain.E008"),
         ({"CHAIN_ID": 1, "DEPLOYER_KEY": DEVELOPMENT_ACCOUNTS[0].key.upper().replace("0X", "0x")}, "chain.E007"),
         ({"CHAIN_ID": 1, "DEPLOYER_KEY": DEVELOPMENT_ACCOUNTS[0].key[2:]}, "chain.E007"),
+        ({"CHAIN_ID": 1, "OPERATOR_KEY": DEVELOPMENT_ACCOUNTS[0].key}, "chain.E021"),
+        ({"OPERATOR_KEY": "0xbeef"}, "chain.E022"),
+        ({"OPERATOR_SIGNER_URL": "node.example/KEY "}, "chain.E023"),
+        ({"OPERATOR_SIGNER_URL": "https://node.example/KEY ", "OPERATOR_ADDRESS": "0x" + "ab" * 20}, "chain.E024"),
+        ({"OPERATOR_SIGNER_URL": "https://node.example", "OPERATOR_KEY": "0x" + "11" * 32}, "chain.E025"),
+        ({"OPERATOR_DAILY_SPEND_WEI": -1}, "chain.E026"),
+        ({"OUTBOX_MAX_IN_FLIGHT": 0}, "chain.E026"),
+        ({"OPERATOR_KEY": "0x" + "11" * 32, "DEMO": False}, "chain.W021"),
+        ({"OPERATOR_SIGNER_URL": "http://node.example/KEY "}, "chain.W022"),
     ],
 )
 def test_misconfiguration_is_found_and_its_hint_keeps_keys_to_itself(contracts_book, settings, changes, check):
