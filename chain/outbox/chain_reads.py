@@ -57,26 +57,32 @@ def balance_read(gateway: ChainGateway, address: str) -> int:
 
 
 def revert_reason(gateway: ChainGateway, call: dict[str, str], *, block_number: int) -> tuple[str, str]:
-    """Code and sentence of why a call failed in a block: run again on top of the block before, so only a hint."""
-    try:
-        gateway.request("eth_call", [call, hex(max(block_number - 1, 0))])
-    except Reverted as error:
-        return error.code, error.message
-    except ChainError:
-        return "chain.transaction_failed", "It failed in its block; the node does not keep the state that says why."
+    """Code and sentence of why a call failed in a block.
+
+    It is run again on top of that block, then of the one before: others stand between, so this is a hint.
+    """
+    for number in (block_number, max(block_number - 1, 0)):
+        try:
+            gateway.request("eth_call", [call, hex(number)])
+        except Reverted as error:
+            return error.code, error.message
+        except ChainError:
+            return "chain.transaction_failed", "It failed in its block; the node does not keep the state that says why."
     return "chain.transaction_failed", "The reason cannot be reproduced; it may have run out of gas."
 
 
 def nonce_user_find(
     gateway: ChainGateway, sender: str, nonce: int, *, low: int, high: int
 ) -> tuple[int, dict[str, Any]] | None:
-    """The block and the transaction that used a nonce, looked for above block `low` up to block `high`.
+    """The block and the transaction that used a nonce, looked for up to block `high`, and first above block `low`.
 
-    Halves the range by the account's count at a block, then reads one block. `None` where the nonce was not used in
-    that range. Raises the gateway's errors; nodes keep old states for a while only.
+    Halves the range by the account's count at a block, then reads one block. `None` where the nonce is not used yet.
+    Raises the gateway's errors; nodes keep old states for a while only.
     """
-    if _count_at(gateway, sender, high) <= nonce or _count_at(gateway, sender, low) > nonce:
+    if _count_at(gateway, sender, high) <= nonce:
         return None
+    if _count_at(gateway, sender, low) > nonce:
+        low = 0
     while high - low > 1:
         middle = (low + high) // 2
         if _count_at(gateway, sender, middle) > nonce:

@@ -46,7 +46,7 @@ def operator_signer_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMess
         hint = "Set WEIGHHOUSE_OPERATOR_ADDRESS to the account that the signer signs for, with its EIP-55 checksum."
         found.append(Error("The operator's signer is named and its account is not.", hint=hint, id="chain.E024"))
     if settings.OPERATOR_KEY:
-        hint = "Unset WEIGHHOUSE_OPERATOR_KEY where a signer holds the key, or WEIGHHOUSE_OPERATOR_SIGNER_URL."
+        hint = "Set only one of WEIGHHOUSE_OPERATOR_SIGNER_URL and WEIGHHOUSE_OPERATOR_KEY."
         found.append(Error("Settings name two signers for the operator.", hint=hint, id="chain.E025"))
     return found
 

@@ -90,10 +90,11 @@ class Follower:
             return False
         block, transaction = found
         tx_hash = hash_parse(transaction.get("hash"))
-        if row.attempts.filter(hash=tx_hash).exists():
+        ours = OutboxAttempt.objects.filter(hash=tx_hash).first()
+        if ours is not None and ours.transaction_id == row.pk:
             # The receipt comes as soon as the node that has the block answers.
             return False
-        if _same_call(row, transaction):
+        if ours is None and _same_call(row, transaction):
             gas, fees = number_parse(transaction.get("gas")), _fees(transaction)
             store.attempt_adopt(self.lease, row, tx_hash=tx_hash, gas=gas, fees=fees)
             logger.warning("Transaction %d (%s) is on chain as %s, unknown here.", row.pk, row.purpose, tx_hash)
@@ -127,5 +128,5 @@ def _same_call(row: OutboxTransaction, transaction: Mapping[str, Any]) -> bool:
 
 
 def _fees(transaction: Mapping[str, Any]) -> tuple[int, int]:
-    price = number_parse(transaction.get("maxFeePerGas", transaction.get("gasPrice")))
-    return price, number_parse(transaction.get("maxPriorityFeePerGas", hex(price)))
+    price = number_parse(transaction.get("maxFeePerGas") or transaction.get("gasPrice"))
+    return price, number_parse(transaction.get("maxPriorityFeePerGas") or hex(price))

@@ -47,7 +47,8 @@ def transaction_enqueue(
 
 
 def outbox_cancel(*, transaction_id: int) -> OutboxTransaction:
-    """Take a call back: at once where it is not signed, else by a transfer of nothing with the same nonce.
+    """Take a call back, also one that failed: at once where it is not signed, else by a transfer of nothing with the
+    same nonce.
 
     Whichever of the two is mined counts: a call may still be mined that was cancelled. Raises `OutboxNotFound` and
     `OutboxNotOpen`.
@@ -55,8 +56,8 @@ def outbox_cancel(*, transaction_id: int) -> OutboxTransaction:
     row = _get(transaction_id)
     now = timezone.now()
     mine = OutboxTransaction.objects.filter(pk=row.pk)
-    queued = mine.filter(state=OutboxState.QUEUED)
-    if queued.update(state=OutboxState.CANCELLED, state_at=now, outcome=OutboxOutcome.CANCELLED) != 1:
+    unsigned = mine.filter(state__in=[OutboxState.QUEUED, OutboxState.FAILED])
+    if unsigned.update(state=OutboxState.CANCELLED, state_at=now, outcome=OutboxOutcome.CANCELLED) != 1:
         signed = mine.filter(state=OutboxState.SIGNED, cancel_requested_at=None)
         if signed.update(cancel_requested_at=now) != 1 and not mine.filter(state=OutboxState.SIGNED).exists():
             raise _not_open(row, "cancelled")

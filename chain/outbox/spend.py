@@ -17,16 +17,13 @@ def worst_wei(row: OutboxTransaction) -> int:
 def spent_wei(account: OutboxAccount, *, now: datetime | None = None) -> int:
     """Of everything with a signature of the last 24 hours: the cost where it is mined, the worst case where not."""
     since = (now or timezone.now()) - SPEND_WINDOW
-    rows = account.transactions.filter(attempts__signed_at__gt=since).distinct().prefetch_related("attempts")
-    return sum(_counted(row) for row in rows)
+    recent = account.transactions.filter(attempts__signed_at__gt=since).distinct()
+    costs = recent.exclude(cost_wei=None).values_list("pk", "cost_wei")
+    return sum(int(cost or 0) for _, cost in costs) + open_wei(
+        recent.filter(state=OutboxState.SIGNED, cost_wei=None).prefetch_related("attempts")
+    )
 
 
 def open_wei(rows: Iterable[OutboxTransaction]) -> int:
     """The worst case of what is signed and in no block."""
     return sum(worst_wei(row) for row in rows if row.state == OutboxState.SIGNED)
-
-
-def _counted(row: OutboxTransaction) -> int:
-    if row.cost_wei is not None:
-        return int(row.cost_wei)
-    return worst_wei(row) if row.state == OutboxState.SIGNED else 0

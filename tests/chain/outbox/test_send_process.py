@@ -49,6 +49,21 @@ def test_sender_killed_at_a_fault_point_and_restarted_sends_everything_exactly_o
     assert OutboxAttempt.objects.count() == 3, "none was signed again"
 
 
+def test_sender_killed_before_it_calls_a_transaction_final_does_so_later(outbox, manage, tmp_path):
+    row = outbox.mint(1)
+    outbox.work()
+    outbox.finalise()
+    faults = {"WEIGHHOUSE_FAULTS": "outbox.before_final", "WEIGHHOUSE_FAULTS_DIR": str(tmp_path)}
+    victim = manage("send_transactions", env=faults)
+    victim.wait_until((tmp_path / "outbox.before_final").exists, what="acknowledging", timeout_s=90)
+    victim.kill()
+    row.refresh_from_db()
+    assert row.state == "mined"
+    outbox.work()
+    row.refresh_from_db()
+    assert (row.state, outbox.minted()) == ("final", [1])
+
+
 def test_sender_killed_while_it_replaces_a_stuck_transaction_has_one_of_the_two_mined(
     outbox, by_hand, manage, tmp_path
 ):

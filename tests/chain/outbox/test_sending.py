@@ -112,9 +112,11 @@ def test_call_that_would_fail_now_is_held_with_its_reason_and_takes_no_nonce_fro
     assert (refreshed(bad).state, bad.tries) == ("failed", 3)
     assert not outbox_status().ok
     assert not OutboxAttempt.objects.filter(transaction=bad).exists()
+    assert outbox_cancel(transaction_id=bad.pk).state == "cancelled"
+    assert outbox_status().ok, "somebody has seen it"
 
     market.send("ModelRegistry", "transferFrom", [market.publisher, outbox.address, model_id], by=market.publisher)
-    outbox_retry(transaction_id=bad.pk)
+    bad = outbox_retry(transaction_id=bad.pk)
     send_once(sender)
     assert (refreshed(bad).state, bad.outcome) == ("mined", "succeeded")
     assert market.read("ModelRegistry", "latestDigest", [model_id]) == "0x" + "02" * 32
@@ -137,6 +139,8 @@ def test_call_that_fails_in_its_block_says_why_and_is_sent_again_when_asked(outb
     by_hand()
     sender.step()
     assert (refreshed(row).state, row.outcome) == ("mined", "reverted")
+    assert row.reason_code == "chain.reverted.not_model_owner"
+    assert outbox.address in row.reason
     assert outbox_status().ok, "the page of the cause tells it, the sender is well"
     assert row.cost_wei > 0
 

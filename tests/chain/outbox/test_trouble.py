@@ -12,8 +12,9 @@ from chain.outbox.broadcast import Sent, raw_send
 from chain.outbox.chain_reads import nonce_user_find
 from chain.outbox.run import send_once
 from chain.outbox.selectors import outbox_status
-from chain.outbox.services import outbox_cancel
+from chain.outbox.services import outbox_cancel, transaction_enqueue
 from chain.signing.local import LocalSigner
+from chain.transactions import TransactionRequest
 
 pytestmark = pytest.mark.django_db
 
@@ -254,6 +255,40 @@ def test_call_that_is_on_chain_under_a_hash_nobody_noted_is_found_by_sender_and_
     assert outbox.minted() == [5]
 
 
+class Lagging:
+    """A gateway whose node counts as many transactions less as `by` says."""
+
+    def __init__(self, gateway, by):
+        self._gateway, self._by = gateway, by
+        self.chain_id = gateway.chain_id
+
+    def __getattr__(self, name):
+        return getattr(self._gateway, name)
+
+    def request(self, method, params):
+        answer = self._gateway.request(method, params)
+        return hex(int(answer, 16) - self._by) if method == "eth_getTransactionCount" else answer
+
+
+def test_nonce_that_a_lagging_node_gave_twice_is_given_up_and_the_call_is_not_taken_for_the_other(outbox):
+    first = outbox.mint(5)
+    outbox.work()
+    outbox.finalise()
+    outbox.work()
+    assert refreshed(first).state == "final"
+    same = TransactionRequest(31337, first.to, first.data)
+    second = transaction_enqueue(purpose="test.mint", request=same, dedupe_key="the same once more")
+    sender = outbox.sender()
+    honest, sender.gateway = sender.gateway, Lagging(sender.gateway, 1)
+    sender.step()
+    assert (refreshed(second).nonce, second.state) == (first.nonce, "signed")
+    assert outbox.minted() == [5]
+    sender.gateway = honest
+    send_once(sender)
+    assert (refreshed(second).outcome, outbox.minted()) == ("succeeded", [5, 5])
+    assert refreshed(first).state == "final"
+
+
 def test_user_of_a_nonce_is_found_among_many_blocks(outbox):
     market = outbox.market
     low = int(outbox.rpc("eth_blockNumber"), 16)
@@ -266,7 +301,8 @@ def test_user_of_a_nonce_is_found_among_many_blocks(outbox):
         block, found = nonce_user_find(get_gateway(), outbox.address, nonce + place, low=low, high=high)
         assert (found["hash"], block) == (tx_hash, low + 38 + place)
     assert nonce_user_find(get_gateway(), outbox.address, nonce + 3, low=low, high=high) is None
-    assert nonce_user_find(get_gateway(), outbox.address, nonce, low=high - 1, high=high) is None
+    block, found = nonce_user_find(get_gateway(), outbox.address, nonce, low=high - 1, high=high)
+    assert (found["hash"], block) == (hashes[0], low + 38), "also where it is older than expected"
 
 
 def test_re_org_that_removes_the_block_moves_back_and_the_same_signature_is_mined_again(outbox, by_hand):
