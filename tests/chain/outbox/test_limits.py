@@ -131,6 +131,42 @@ def test_account_that_cannot_pay_signs_nothing_and_goes_on_when_it_was_given_mor
 
 
 @pytest.mark.django_db
+def test_account_that_can_pay_for_one_call_but_not_for_two_signs_one_at_a_time(outbox, by_hand):
+    rows = [outbox.mint(1), outbox.mint(2)]
+    outbox.rpc("anvil_setBalance", outbox.address, hex(10**18))
+    sender = outbox.sender(max_in_flight=1)
+    sender.step()
+    worst = outbox.attempts(rows[0])[0].worst_wei
+    outbox.rpc("anvil_setBalance", outbox.address, hex(worst + worst // 2))
+    sender.limits = replace(sender.limits, max_in_flight=8)
+    sender.step()
+    assert [refreshed(row).state for row in rows] == ["signed", "queued"]
+    assert outbox_status().alarm_code == "outbox.low_balance"
+    by_hand()
+    send_once(sender)
+    by_hand()
+    send_once(sender)
+    assert (outbox.minted(), outbox_status().alarm_code) == ([1, 2], "")
+
+
+@pytest.mark.django_db
+def test_attempts_with_a_nonce_that_was_given_up_cost_nothing_any_more(outbox, by_hand):
+    row = outbox.mint(1)
+    sender = outbox.sender()
+    sender.step()
+    (attempt,) = outbox.attempts(row)
+    OutboxAttempt.objects.create(
+        transaction=row,
+        hash="0x" + "77" * 32,
+        nonce=attempt.nonce + 1,
+        max_fee_wei=10 * attempt.max_fee_wei,
+        tip_wei=1,
+        gas=attempt.gas,
+    )
+    assert outbox_status().spent_wei == attempt.worst_wei
+
+
+@pytest.mark.django_db
 def test_account_that_holds_little_raises_the_alarm_and_goes_on_sending(outbox, caplog):
     outbox.mint(5)
     sender = outbox.sender(low_balance_wei=10**30)

@@ -7,9 +7,12 @@ from django.utils import timezone
 
 from chain.development import OPERATOR_KEY
 from chain.gateway import get_gateway
+from chain.gateway.classify import error_name
+from chain.gateway.errors import RpcError
 from chain.models import OutboxAccount, OutboxAttempt, OutboxTransaction
 from chain.outbox.broadcast import Sent, raw_send
 from chain.outbox.chain_reads import nonce_user_find
+from chain.outbox.errors import LowBalance
 from chain.outbox.run import send_once
 from chain.outbox.selectors import outbox_status
 from chain.outbox.services import outbox_cancel, transaction_enqueue
@@ -78,6 +81,36 @@ def test_base_fee_that_spikes_above_what_was_signed_leads_to_a_replacement_that_
     by_hand()
     send_once(sender)
     assert outbox.minted() == [1, 2]
+
+
+class Dear:
+    """A gateway whose node asks for this base fee in the next block."""
+
+    def __init__(self, gateway, base_wei):
+        self._gateway, self._base_wei = gateway, base_wei
+        self.chain_id = gateway.chain_id
+
+    def __getattr__(self, name):
+        return getattr(self._gateway, name)
+
+    def request(self, method, params):
+        answer = self._gateway.request(method, params)
+        if method == "eth_feeHistory":
+            answer["baseFeePerGas"][-1] = hex(self._base_wei)
+        return answer
+
+
+@pytest.mark.parametrize(("factor", "second_attempts"), [(2, 2), (1, 1)])
+def test_transaction_behind_another_is_replaced_only_where_the_next_block_asks_for_more(
+    outbox, by_hand, factor, second_attempts
+):
+    rows = [outbox.mint(1), outbox.mint(2)]
+    sender = outbox.sender(stuck_s=0)
+    sender.step()
+    signed_wei = outbox.attempts(rows[1])[0].max_fee_wei
+    sender.gateway = Dear(sender.gateway, signed_wei * factor)
+    sender.step()
+    assert [len(outbox.attempts(row)) for row in rows] == [2, second_attempts]
 
 
 def test_replacement_above_the_cap_is_not_signed_and_the_reason_is_told(outbox, by_hand, caplog):
@@ -325,6 +358,75 @@ def test_re_org_that_removes_the_block_moves_back_and_the_same_signature_is_mine
     send_once(sender)
     assert (refreshed(row).state, row.tx_hash, outbox.minted()) == ("mined", before, [5])
     assert len(outbox.attempts(row)) == 1
+
+
+def test_re_org_that_removes_the_first_of_two_attempts_sends_that_one_again(outbox, by_hand):
+    row = outbox.mint(5)
+    sender = outbox.sender(stuck_s=0)
+    sender.step()
+    sender.step()
+    first, second = outbox.attempts(row)
+    outbox.rpc("anvil_dropTransaction", second.hash)
+    raw_send(get_gateway(), first.raw)
+    by_hand()
+    sender.step()
+    assert refreshed(row).tx_hash == first.hash
+    outbox.rpc("anvil_rollback", 1)
+    outbox.rpc("anvil_dropAllTransactions")
+    by_hand()
+    sender.step()
+    assert outbox.pool() == {first.nonce: first.hash}
+    by_hand()
+    sender.step()
+    assert (refreshed(row).tx_hash, outbox.minted()) == (first.hash, [5])
+
+
+def test_node_that_has_a_transaction_already_accepts_it_and_one_that_mined_it_says_that_its_nonce_is_used(
+    outbox, by_hand
+):
+    row = outbox.mint(5)
+    outbox.sender().step()
+    (attempt,) = outbox.attempts(row)
+    assert raw_send(get_gateway(), attempt.raw) is Sent.ACCEPTED
+    by_hand()
+    assert raw_send(get_gateway(), attempt.raw) is Sent.NONCE_USED
+    assert outbox.minted() == [5]
+
+
+class Refusing:
+    def __init__(self, words):
+        self._words = words
+
+    def request(self, method, params):
+        raise error_name({"code": -32000, "message": self._words}, method=method)
+
+
+@pytest.mark.parametrize(
+    ("words", "meaning"),
+    [
+        ("already known", Sent.ACCEPTED),  # geth, reth
+        ("ALREADY_EXISTS: already known", Sent.ACCEPTED),  # Erigon
+        ("AlreadyKnown", Sent.ACCEPTED),  # Nethermind
+        ("Known transaction", Sent.ACCEPTED),  # Besu
+        ("transaction already imported", Sent.ACCEPTED),  # anvil
+        ("nonce too low: next nonce 5, tx nonce 4", Sent.NONCE_USED),  # geth
+        ("OldNonce", Sent.NONCE_USED),  # Nethermind
+        ("Nonce too low", Sent.NONCE_USED),  # Besu
+        ("replacement transaction underpriced", Sent.UNDERPRICED),  # geth, anvil
+        ("transaction underpriced: tip needed 1, tip permitted 0", Sent.UNDERPRICED),  # geth
+        ("FeeTooLow, MaxFeePerGas too low", Sent.UNDERPRICED),  # Nethermind
+        ("max fee per gas less than block base fee", Sent.UNDERPRICED),  # geth, anvil
+    ],
+)
+def test_words_of_nodes_at_sending_are_understood(words, meaning):
+    assert raw_send(Refusing(words), "0x") is meaning
+
+
+def test_words_about_money_are_the_account_s_and_others_are_told_as_they_are():
+    with pytest.raises(LowBalance):
+        raw_send(Refusing("insufficient funds for gas * price + value: balance 0"), "0x")
+    with pytest.raises(RpcError, match="exceeds block gas limit"):
+        raw_send(Refusing("exceeds block gas limit"), "0x")
 
 
 def test_re_org_that_moves_the_transaction_to_another_block_is_followed(outbox):
