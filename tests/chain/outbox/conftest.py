@@ -87,7 +87,8 @@ class Outbox:
 
 @pytest.fixture
 def outbox(market: Market) -> Iterator[Outbox]:
-    # The node does not put its base fee back with the rest of its state.
+    # With the rest of its state the node puts back neither its base fee nor its memory of tips.
+    market.mine(12)
     market.anvil.rpc("anvil_setNextBlockBaseFeePerGas", hex(BASE_FEE_WEI))
     market.mine()
     yield Outbox(market)
