@@ -9,9 +9,9 @@ from chain.models import OutboxAttempt, OutboxTransaction
 from chain.outbox.errors import FeeCapReached, FeesUnsupported
 from chain.outbox.fees import Fees, Market, fees_bump, fees_suggest, market_read
 from chain.outbox.limits import limits_of_settings
-from chain.outbox.run import send_once
 from chain.outbox.selectors import outbox_status
 from chain.outbox.services import outbox_cancel
+from tests.chain.outbox.conftest import send_once
 
 GWEI = 10**9
 

@@ -11,10 +11,10 @@ from chain.errors import EncodingError
 from chain.gateway.errors import NodeUnavailable, RateLimited
 from chain.models import OutboxAttempt, OutboxTransaction
 from chain.outbox.errors import OutboxConflict, OutboxNotFound, OutboxNotOpen
-from chain.outbox.run import send_once
 from chain.outbox.selectors import outbox_get, outbox_list, outbox_status
 from chain.outbox.services import outbox_cancel, outbox_prune, outbox_retry, transaction_enqueue
 from chain.transactions import TransactionRequest, call_data
+from tests.chain.outbox.conftest import send_once
 
 pytestmark = pytest.mark.django_db
 

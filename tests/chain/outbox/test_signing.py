@@ -14,13 +14,13 @@ from eth_account import Account
 from chain.development import DEVELOPMENT_ACCOUNTS, OPERATOR_KEY
 from chain.errors import EncodingError
 from chain.models import OutboxAttempt
-from chain.outbox.run import send_once
 from chain.signing import get_signer
 from chain.signing.errors import SignatureDiffers, SignerMissing, SignerRefused, SignerUnavailable
 from chain.signing.local import LocalSigner
 from chain.signing.protocol import TransactionFields
 from chain.signing.raw import raw_check, raw_hash
 from chain.signing.remote import RESPONSE_MAX_BYTES, RemoteSigner
+from tests.chain.outbox.conftest import send_once
 
 OTHER = DEVELOPMENT_ACCOUNTS[3]
 FIELDS = TransactionFields(

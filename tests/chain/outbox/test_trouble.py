@@ -13,11 +13,11 @@ from chain.models import OutboxAccount, OutboxAttempt, OutboxTransaction
 from chain.outbox.broadcast import Sent, raw_send
 from chain.outbox.chain_reads import nonce_user_find
 from chain.outbox.errors import LowBalance
-from chain.outbox.run import send_once
 from chain.outbox.selectors import outbox_status
 from chain.outbox.services import outbox_cancel, transaction_enqueue
 from chain.signing.local import LocalSigner
 from chain.transactions import TransactionRequest
+from tests.chain.outbox.conftest import send_once
 
 pytestmark = pytest.mark.django_db
 
