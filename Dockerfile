@@ -1,4 +1,4 @@
-# One image for web, worker, beat and indexer; the command chooses. Installs by the same Makefile as a checkout.
+# One image for web, worker, beat, indexer and sender; the command chooses. Installs by the same Makefile as a checkout.
 # What a container host must allow for the workers' sandbox: docs/operation.md, "Containers".
 
 FROM python:3.11-slim-bookworm AS build

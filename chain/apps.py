@@ -15,6 +15,7 @@ class ChainConfig(AppConfig):
             activity,
             checks,  # noqa: F401 - registers the checks
         )
+        from chain.outbox import checks as outbox_checks  # noqa: F401, PLC0415
 
         activity.register_all()
 

@@ -19,6 +19,10 @@ _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|localhost|::1")
 HEAD_MAX_AGE_LIMIT_S = 2
 
 
+def is_loopback(host: str) -> bool:
+    return _LOOPBACK.fullmatch(host) is not None
+
+
 def _off_development() -> bool:
     return settings.CHAIN_ID not in settings.DEVELOPMENT_CHAIN_IDS
 
@@ -57,7 +61,7 @@ def endpoint_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         if scheme not in {"http", "https"} or not host:
             hint = "WEIGHHOUSE_RPC_URL takes http:// and https:// addresses."
             found.append(Error(f"Endpoint {place} is not an HTTP address.", hint=hint, id="chain.E003"))
-        elif scheme == "http" and not _LOOPBACK.fullmatch(host):
+        elif scheme == "http" and not is_loopback(host):
             hint = "Whoever sits between can forge what the chain says. Use https://, or a private network on purpose."
             found.append(Warning(f"Endpoint {place} is not encrypted.", hint=hint, id="chain.W002"))
     return found
@@ -116,7 +120,7 @@ def explorer_check(app_configs: Any, **kwargs: Any) -> Sequence[CheckMessage]:
         # A page links to it: no other scheme may get there.
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             hint = "WEIGHHOUSE_EXPLORER_URL takes https:// addresses, or templates with {tx}, {address} or {block}."
-            return [Error("The block explorer is not an HTTP address.", hint=hint, id="chain.E021")]
+            return [Error("The block explorer is not an HTTP address.", hint=hint, id="chain.E016")]
     return []
 
 

@@ -32,7 +32,7 @@ class EncodingError(WeighhouseError):
 
 
 class LeaseLost(WeighhouseError):
-    """Another indexer took over. Nothing of the transaction that noticed is kept."""
+    """Another indexer or sender took over. Nothing of the transaction that noticed is kept."""
 
     code = "chain.lease_lost"
     retryable = True

@@ -1,4 +1,7 @@
-"""What the indexer keeps: its place in the chain, the headers that may still change, and decoded events."""
+"""What the indexer keeps: its place in the chain, the headers that may still change, and decoded events.
+
+Below it the outbox: what this site itself sends to the chain.
+"""
 
 from typing import ClassVar
 
@@ -189,3 +192,128 @@ class ContractCheck(models.Model):
 
     def __str__(self) -> str:
         return f"code of {self.name} at {self.address}"
+
+
+class OutboxAccount(models.Model):
+    """An account that this site sends from: who works on it, and what was last seen of it.
+
+    `name` is the role whose signer the settings name. The key behind it may change, and with it `address`.
+    """
+
+    chain_id = models.PositiveBigIntegerField()
+    name = models.CharField(max_length=40)
+    address = models.CharField(max_length=42, blank=True)
+
+    lease_owner = models.CharField(max_length=200, blank=True)
+    lease_until = models.DateTimeField(null=True)
+    # Grows by one with each new holder. A commit with an older number changes no row and is rolled back.
+    lease_token = models.PositiveBigIntegerField(default=0)
+
+    balance_wei = Uint256Field(null=True)
+    balance_at = models.DateTimeField(null=True)
+    seen_at = models.DateTimeField(null=True)
+    # Why nothing new is signed, or soon will not be; empty while all is well. `error_*` is the last failure of a round.
+    alarm_code = models.CharField(max_length=100, blank=True)
+    alarm_message = models.TextField(blank=True)
+    alarm_at = models.DateTimeField(null=True)
+    error_code = models.CharField(max_length=100, blank=True)
+    error_message = models.TextField(blank=True)
+    error_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chain_id", "name"], name="chain_outbox_account")]
+
+    def __str__(self) -> str:
+        return f"{self.name} on chain {self.chain_id}"
+
+
+class OutboxState(models.TextChoices):
+    QUEUED = "queued"
+    SIGNED = "signed"
+    MINED = "mined"
+    FINAL = "final"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class OutboxOutcome(models.TextChoices):
+    """What the block that holds the transaction made of it. `cancelled`: the transaction that took its place."""
+
+    NONE = ""
+    SUCCEEDED = "succeeded"
+    REVERTED = "reverted"
+    CANCELLED = "cancelled"
+
+
+class OutboxTransaction(models.Model):
+    """A call that this site sends, written in the database transaction of its cause. See docs/outbox.md."""
+
+    account = models.ForeignKey(OutboxAccount, on_delete=models.PROTECT, related_name="transactions")
+    purpose = models.CharField(max_length=60)
+    # At most one transaction per key, so that a cause that runs twice sends once.
+    dedupe_key = models.CharField(max_length=200, unique=True)
+    to = models.CharField(max_length=42)
+    data = models.TextField()
+    value_wei = Uint256Field(default=0)
+
+    state = models.CharField(max_length=10, choices=OutboxState, default=OutboxState.QUEUED)
+    state_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    # A call that would fail now is tried again at `not_before`, and given up after a number of `tries`.
+    tries = models.PositiveIntegerField(default=0)
+    not_before = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+    reason_code = models.CharField(max_length=100, blank=True)
+    reason = models.TextField(blank=True)
+
+    # Set from the first signature on. `tx_hash` is the attempt in the block, before that the newest one.
+    sender = models.CharField(max_length=42, blank=True)
+    nonce = models.PositiveBigIntegerField(null=True)
+    tx_hash = models.CharField(max_length=66, blank=True, db_index=True)
+    # The head when the nonce was given: the search for who used it begins below it.
+    signed_block = models.PositiveBigIntegerField(null=True)
+    outcome = models.CharField(max_length=10, choices=OutboxOutcome, blank=True, default=OutboxOutcome.NONE)
+    block_number = models.PositiveBigIntegerField(null=True)
+    block_hash = models.CharField(max_length=66, blank=True)
+    # Gas and the value that moved, in wei.
+    cost_wei = Uint256Field(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "sender", "nonce"],
+                condition=models.Q(state__in=["signed", "mined"]),
+                name="chain_outbox_nonce",
+            ),
+        ]
+        indexes = [models.Index(fields=["account", "state", "id"], name="chain_outbox_state")]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} {self.pk} ({self.state})"
+
+
+class OutboxAttempt(models.Model):
+    """One signature of a transaction, kept before it is sent. Of those with one nonce at most one is ever mined."""
+
+    transaction = models.ForeignKey(OutboxTransaction, on_delete=models.CASCADE, related_name="attempts")
+    hash = models.CharField(max_length=66, unique=True)
+    # Empty where the attempt was found on chain and this site has no record of its signature.
+    raw = models.TextField(blank=True)
+    nonce = models.PositiveBigIntegerField()
+    # A transfer of nothing to oneself, which takes the place of the call.
+    is_cancel = models.BooleanField(default=False)
+    max_fee_wei = Uint256Field()
+    tip_wei = Uint256Field()
+    gas = models.PositiveBigIntegerField()
+    value_wei = Uint256Field(default=0)
+    signed_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    sent_at = models.DateTimeField(null=True)
+    # The node asked for higher fees.
+    is_underpriced = models.BooleanField(default=False)
+
+    def __str__(self) -> str:
+        return self.hash
+
+    @property
+    def worst_wei(self) -> int:
+        return int(self.gas * self.max_fee_wei + self.value_wei)

@@ -36,3 +36,17 @@ EXPLORER_URLS = env.list("EXPLORER_URL", [])
 
 # How long a page can say that a re-org removed something.
 REMOVED_EVENT_RETENTION_S = env.int("REMOVED_EVENT_RETENTION_S", 30 * 24 * 3600)
+# Who signs the site's own transactions: a private key, or a signer behind HTTP that holds the key of OPERATOR_ADDRESS.
+# Without either, `send_transactions` does not start; the demo has a published key.
+OPERATOR_KEY = env.str("OPERATOR_KEY", "")
+OPERATOR_SIGNER_URL = env.str("OPERATOR_SIGNER_URL", "")
+OPERATOR_ADDRESS = env.str("OPERATOR_ADDRESS", "")
+# Limits of what they may cost, in wei; 0 is none. Fees and value of 24 hours, worst case; the balance below which an
+# alarm is raised; the fee per gas above which nothing is signed.
+OPERATOR_DAILY_SPEND_WEI = env.int("OPERATOR_DAILY_SPEND_WEI", 0)
+OPERATOR_LOW_BALANCE_WEI = env.int("OPERATOR_LOW_BALANCE_WEI", 10**16)
+OPERATOR_MAX_FEE_WEI = env.int("OPERATOR_MAX_FEE_WEI", 200 * 10**9)
+OUTBOX_POLL_INTERVAL_S = env.float("OUTBOX_POLL_INTERVAL_S", 2.0)
+# Transactions under way at once, and when one counts as stuck.
+OUTBOX_MAX_IN_FLIGHT = env.int("OUTBOX_MAX_IN_FLIGHT", 8)
+OUTBOX_STUCK_S = env.float("OUTBOX_STUCK_S", 60.0)

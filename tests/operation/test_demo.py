@@ -50,7 +50,7 @@ def test_demo_comes_up_prints_one_address_and_stops_on_ctrl_c(start_stack: Start
     assert addresses == [stack.site_url]
     with urllib.request.urlopen(stack.site_url, timeout=20) as page:
         assert page.status == 200
-    for name in ("chain", "broker", "web", "worker", "intake", "beat", "indexer"):
+    for name in ("chain", "broker", "web", "worker", "intake", "beat", "indexer", "sender"):
         assert stack.pid_of(name) in stack.processes()
 
     stack.spawned.process.send_signal(signal.SIGINT)

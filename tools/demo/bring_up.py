@@ -2,7 +2,7 @@
 
 1. Wait for the chain and the broker.
 2. Migrate the database, collect static files, deploy the contracts: all of them find finished work and leave it.
-3. Let web, worker, beat and indexer start (stage `prepared`), and wait until the site answers.
+3. Let web, worker, beat, indexer and sender start (stage `prepared`), and wait until the site answers.
 4. At the first start, publish the sample models through the same code as anybody's upload.
 5. Write `ready.json` and print the address.
 6. At later starts, look only now whether the samples are still as they should be: a person need not wait for that.

@@ -64,6 +64,7 @@ def process_table(config: DemoConfig, *, samples: bool) -> list[tuple[str, str |
         ("chain", None, [binaries.anvil(), *anvil]),
         ("broker", None, [binaries.broker(), str(config.directory / "broker.conf")]),
         ("indexer", "prepared", [*python, "manage.py", "index_chain"]),
+        ("sender", "prepared", [*python, "manage.py", "send_transactions"]),
         ("web", "prepared", [*python, "-m", "gunicorn", "marketplace.wsgi", *gunicorn]),
         ("worker", "prepared", [*celery, "worker", *worker, "--loglevel", "INFO"]),
         ("intake", "prepared", [*celery, "worker", *intake, "--loglevel", "INFO"]),

@@ -1,0 +1,106 @@
+"""What became of a signed transaction, asked of the chain."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from chain.gateway.errors import ChainError, NodeUnavailable, Reverted
+from chain.gateway.parse import hash_parse, number_parse, receipt_parse
+from chain.gateway.protocol import ChainGateway
+
+
+@dataclass(frozen=True, slots=True)
+class Mined:
+    """A transaction in a block. `fee_wei` is what its gas cost, data on the layer below included."""
+
+    tx_hash: str
+    block_number: int
+    block_hash: str
+    succeeded: bool
+    fee_wei: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many transactions of an account are in blocks, and how many with those that the node still holds."""
+
+    latest: int
+    pending: int
+
+
+def mined_read(gateway: ChainGateway, tx_hash: str) -> Mined | None:
+    """`None` while the transaction is in no block. Raises the gateway's errors."""
+    answer = gateway.request("eth_getTransactionReceipt", [tx_hash])
+    if answer is None:
+        return None
+    receipt = receipt_parse(answer)
+    if receipt.tx_hash != tx_hash:
+        raise NodeUnavailable("The node answered the receipt of another transaction.")
+    price = number_parse(answer.get("effectiveGasPrice"))
+    # The OP stack names the price of its data in the receipt; elsewhere there is none.
+    below = number_parse(answer["l1Fee"]) if answer.get("l1Fee") is not None else 0
+    return Mined(tx_hash, receipt.block_number, receipt.block_hash, receipt.succeeded, receipt.gas_used * price + below)
+
+
+def is_known(gateway: ChainGateway, tx_hash: str) -> bool:
+    """Whether the node has the transaction, in a block or waiting."""
+    return gateway.request("eth_getTransactionByHash", [tx_hash]) is not None
+
+
+def counts_read(gateway: ChainGateway, address: str) -> Counts:
+    latest = number_parse(gateway.request("eth_getTransactionCount", [address, "latest"]))
+    pending = number_parse(gateway.request("eth_getTransactionCount", [address, "pending"]))
+    return Counts(latest, max(latest, pending))
+
+
+def balance_read(gateway: ChainGateway, address: str) -> int:
+    return number_parse(gateway.request("eth_getBalance", [address, "latest"]))
+
+
+def revert_reason(gateway: ChainGateway, call: dict[str, str], *, block_number: int) -> tuple[str, str]:
+    """Code and sentence of why a call failed in a block.
+
+    It is run again on top of that block, then of the one before: others stand between, so this is a hint.
+    """
+    for number in (block_number, max(block_number - 1, 0)):
+        try:
+            gateway.request("eth_call", [call, hex(number)])
+        except Reverted as error:
+            return error.code, error.message
+        except ChainError:
+            return "chain.transaction_failed", "It failed in its block; the node does not keep the state that says why."
+    return "chain.transaction_failed", "The reason cannot be reproduced; it may have run out of gas."
+
+
+def nonce_user_find(
+    gateway: ChainGateway, sender: str, nonce: int, *, low: int, high: int
+) -> tuple[int, dict[str, Any]] | None:
+    """The block and the transaction that used a nonce, looked for up to block `high`, and first above block `low`.
+
+    Halves the range by the account's count at a block, then reads one block. `None` where the nonce is not used yet.
+    Raises the gateway's errors; nodes keep old states for a while only.
+    """
+    if _count_at(gateway, sender, high) <= nonce:
+        return None
+    if _count_at(gateway, sender, low) > nonce:
+        low = 0
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _count_at(gateway, sender, middle) > nonce:
+            high = middle
+        else:
+            low = middle
+    block = gateway.request("eth_getBlockByNumber", [hex(high), True])
+    found = block.get("transactions") if isinstance(block, dict) else None
+    for transaction in found if isinstance(found, list) else []:
+        if (
+            isinstance(transaction, dict)
+            and str(transaction.get("from")).lower() == sender.lower()
+            and number_parse(transaction.get("nonce")) == nonce
+        ):
+            hash_parse(transaction.get("hash"))
+            return high, transaction
+    raise NodeUnavailable(f"The node's block {high} does not hold the transaction that its state speaks of.")
+
+
+def _count_at(gateway: ChainGateway, sender: str, block: int) -> int:
+    return number_parse(gateway.request("eth_getTransactionCount", [sender, hex(block)]))
