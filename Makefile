@@ -3,7 +3,7 @@
 #   make demo       run a whole site on this machine and print its address (installs first)
 #   make test       the whole test suite: contracts, Python, browser
 #   make check      formatting, linting, types, imports, migrations, generated files; changes nothing
-#   make full       check, test, and what is long: slow tests, PostgreSQL, contract mutants, audit
+#   make full       check, test, and what is long: slow tests, chaos, PostgreSQL, contract mutants, audit
 #   make audit      analyse and prove the contracts (slither, halmos; two minutes of proofs)
 #   make chaos      a thousand random faults of chain, nodes and processes against the indexer
 #   make mutants    do the contract tests notice planted faults?
@@ -57,6 +57,7 @@ check: install-dev
 full: install-dev
 	tools/check
 	tools/test --slow
+	$(MAKE) chaos FAULTS=500
 	tools/test-postgres
 	$(BIN)/python tools/contracts.py mutants
 	$(MAKE) audit

@@ -24,11 +24,13 @@ from benchmarks.history import History, contracts_deploy  # noqa: E402
 from chain import abi, bulk, handlers  # noqa: E402
 from chain.address_book import AddressBook, book_write  # noqa: E402
 from chain.gateway import get_gateway  # noqa: E402
+from chain.gateway.jsonrpc import JsonRpcGateway  # noqa: E402
 from chain.handlers import DecodedEvent, IndexedEvent  # noqa: E402
 from chain.indexer.build import indexer_build  # noqa: E402
-from chain.indexer.run import index_to_head  # noqa: E402
+from chain.indexer.run import Indexer, index_to_head  # noqa: E402
 from chain.indexer.scan import args_json  # noqa: E402
 from chain.models import ChainEvent, Stream  # noqa: E402
+from tests.chaos.node import faulty_node  # noqa: E402
 
 # The range in which web3.py is asked for logs.
 COMPARED_BLOCKS = 100
@@ -145,8 +147,25 @@ def _rows_saved_one_by_one() -> None:
 
 def follow(blocks: int, directory: Path) -> dict[str, Any]:
     """Follow a chain with a block a second; in each other block somebody publishes a model."""
-    with _node(directory) as url, closing(_Followed(url, contracts_deploy(get_gateway(), directory))) as followed:
-        return followed.measure(blocks)
+    with _node(directory) as url:
+        book = contracts_deploy(get_gateway(), directory)
+        with closing(_Followed(url, book)) as followed:
+            delays = followed.measure(blocks)
+        return {"delays_ms": delays, "requests_per_empty_block": _requests_per_empty_block(url, book)}
+
+
+def _requests_per_empty_block(url: str, book: AddressBook, blocks: int = 20) -> float:
+    """Requests that the node sees from one block without events to the next."""
+    with faulty_node(url) as counted:
+        gateway = JsonRpcGateway([counted.url], chain_id=settings.CHAIN_ID)
+        indexer = Indexer(gateway=gateway, book=book, development=True)
+        index_to_head(indexer)
+        before = counted.requests_seen
+        for _ in range(blocks):
+            get_gateway().request("anvil_mine", ["0x1"])
+            index_to_head(indexer)
+        indexer.close()
+        return (counted.requests_seen - before) / blocks
 
 
 class _Followed:
@@ -160,7 +179,8 @@ class _Followed:
         while not Stream.objects.filter(last_block__isnull=False).exists():
             time.sleep(0.05)
 
-    def measure(self, blocks: int) -> dict[str, Any]:
+    def measure(self, blocks: int) -> list[float]:
+        """Milliseconds from the node's answer that a block is there to its events in the read models."""
         delays = []
         for _ in range(blocks):
             started = time.monotonic()
@@ -172,7 +192,7 @@ class _Followed:
             delays.append((time.monotonic() - mined) * 1000)
             # Somewhere within the second, so that no poll falls in step with the blocks.
             time.sleep(max(0.0, 1.0 + random.uniform(-0.2, 0.2) - (time.monotonic() - started)))
-        return {"delays_ms": delays}
+        return delays
 
     def close(self) -> None:
         self.process.terminate()

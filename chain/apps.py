@@ -15,9 +15,11 @@ class ChainConfig(AppConfig):
             activity,
             checks,  # noqa: F401 - registers the checks
         )
+        from chain.audit import feeds  # noqa: PLC0415
         from chain.outbox import checks as outbox_checks  # noqa: F401, PLC0415
 
         activity.register_all()
+        feeds.register_all()
 
         # Outside demo mode chain.E004 refuses to start; a process that skips the checks stays unarmed all the same.
         if settings.FAULTS and settings.DEMO and settings.CHAIN_ID in settings.DEVELOPMENT_CHAIN_IDS:

@@ -160,6 +160,7 @@ STATUS: dict[str, int] = {
     "chain.handler_failed": 503,
     "chain.finality_violated": 503,
     "chain.audit_impossible": 503,
+    "chain.rebuild_overtaken": 503,
     "outbox.dedupe_conflict": 409,
     "outbox.not_found": 404,
     "outbox.not_open": 409,

@@ -134,9 +134,9 @@ def test_block_that_the_index_has_is_not_preceded_by_a_remembered_one(node, mark
     old = entitlements.entitlement_block()
     market.mine()
     new = market.gateway.header_at(None)
-    assert entitlements.entitlement_block() == old
+    assert entitlements.entitlement_block().hash == old.hash
     assert entitlements.entitlement_block(not_before=new.number) == new
-    assert entitlements.entitlement_block() == new, "and everybody knows it now"
+    assert entitlements.entitlement_block().hash == new.hash, "and everybody knows it now"
     assert entitlements.entitlement_block(not_before=new.number + 9) == new, "a node that is shorter is believed"
 
 
@@ -157,7 +157,7 @@ def test_reorg_between_head_and_call_is_answered_at_the_new_head(node, market):
     block, states = entitlements.licence_states_now([licence_id])
     assert (block.number, states[licence_id].owner) == (remembered.number, market.outsider)
     assert block.hash != remembered.hash
-    assert entitlements.entitlement_block() == block
+    assert entitlements.entitlement_block().hash == block.hash
 
 
 def test_reorg_that_takes_every_head_away_is_named(node, market):
@@ -421,7 +421,7 @@ def test_other_contracts_have_other_facts(node, market, redis, settings, tmp_pat
 
 def test_chain_in_memory_is_shared_with_nobody(node, market, redis, settings):
     settings.CHAIN_GATEWAY = FakeGateway()
-    assert entitlements.entitlement_block() == settings.CHAIN_GATEWAY.header_at(None)
+    assert entitlements.entitlement_block().hash == settings.CHAIN_GATEWAY.header_at(None).hash
     assert redis.keys() == []
 
 

@@ -31,17 +31,34 @@ def sales() -> int:
     return event_list(name="LicenceBought").count()
 
 
-@pytest.mark.parametrize("point", ["indexer.between_blocks:4", "indexer.between_blocks:1", "indexer.in_block:4"])
+# Every place between two statements of a step. Some of them in each run, all in `make full`.
+APPENDING = [
+    pytest.param("indexer.between_blocks:1"),
+    pytest.param("indexer.in_block:4"),
+    *(
+        pytest.param(point, marks=pytest.mark.slow)
+        for point in (
+            "indexer.between_blocks:4",
+            "indexer.logs_fetched",
+            "indexer.cursor_moved:2",
+            "indexer.events_inserted:2",
+            "indexer.logs_stored:3",
+        )
+    ),
+]
+REMOVING = [
+    pytest.param("indexer.rows_deleted"),
+    pytest.param("indexer.cursor_moved_back", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("point", APPENDING)
 def test_indexer_killed_at_a_fault_point_and_restarted_loses_and_doubles_nothing(market, manage, tmp_path, point):
     _, plan_id, _ = market.sold_licence()
     for _ in range(4):
         market.buy(plan_id)
-    victim = manage("index_chain", env={"WEIGHHOUSE_FAULTS": point, "WEIGHHOUSE_FAULTS_DIR": str(tmp_path)})
-    acknowledged = tmp_path / point.partition(":")[0]
-    victim.wait_until(acknowledged.exists, what="acknowledging the fault point", timeout_s=90)
-    assert int(acknowledged.read_text()) == victim.pid
+    _kill_at(point, manage, tmp_path)
     assert sales() < 5
-    victim.kill()
 
     # Nobody waits for the dead process's lease to run out.
     Stream.objects.update(lease_until=timezone.now() + timedelta(hours=1))
@@ -49,6 +66,30 @@ def test_indexer_killed_at_a_fault_point_and_restarted_loses_and_doubles_nothing
     assert again.process.wait(90) == 0, again.output()
     assert ChainEvent.objects.count() == logs_on_chain(market)
     assert (sales(), Licence.objects.count(), Model.objects.count()) == (5, 5, 1)
+
+
+@pytest.mark.parametrize("point", REMOVING)
+def test_indexer_killed_while_it_undoes_a_reorg_and_restarted_follows_the_new_branch(market, manage, tmp_path, point):
+    _, plan_id, _ = market.sold_licence()
+    market.buy(plan_id)
+    market.index()
+    market.anvil.rpc("anvil_rollback", 1)
+    market.buy(plan_id, by=market.outsider)
+    _kill_at(point, manage, tmp_path)
+    assert [event.args["holder"] for event in event_list(name="LicenceBought")] == [market.buyer, market.buyer]
+
+    again = manage("index_chain", "--once")
+    assert again.process.wait(90) == 0, again.output()
+    assert ChainEvent.objects.count() == logs_on_chain(market)
+    assert [event.args["holder"] for event in event_list(name="LicenceBought")] == [market.buyer, market.outsider]
+
+
+def _kill_at(point, manage, directory) -> None:
+    victim = manage("index_chain", env={"WEIGHHOUSE_FAULTS": point, "WEIGHHOUSE_FAULTS_DIR": str(directory)})
+    acknowledged = directory / point.partition(":")[0]
+    victim.wait_until(acknowledged.exists, what="acknowledging the fault point", timeout_s=90)
+    assert int(acknowledged.read_text()) == victim.pid
+    victim.kill()
 
 
 def test_indexer_told_to_end_finishes_gives_its_lease_back_and_exits_cleanly(market, manage):

@@ -166,9 +166,10 @@ def test_flood_of_messages_wakes_no_more_often_than_the_limit(serving, follow, w
     assert wakes.count == 2, "the connection, and one message"
 
 
-def test_server_that_hangs_up_at_once_is_tried_again_and_again(serving, follow, wakes):
-    follow(serving(lambda connection: None))
-    assert wakes.wait_for(5)
+def test_server_that_hangs_up_at_once_is_tried_again_and_again(serving, follow):
+    tried = Wakes()
+    follow(serving(lambda connection: tried()))
+    assert tried.wait_for(5)
 
 
 def test_connection_that_falls_silent_is_made_again(serving, follow, wakes, monkeypatch):

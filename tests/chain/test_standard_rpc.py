@@ -41,6 +41,8 @@ ALLOWED = {
     "chain/demo_wallet.py": {"eth_accounts", "eth_requestAccounts", "eth_sendTransaction", "personal_sign"},
     # Its refusals are named; it is not sent from there.
     "chain/gateway/classify_send.py": {"eth_sendTransaction"},
+    # Asked of the operator's signer, never of a node.
+    "chain/signing/remote.py": {"eth_signTransaction"},
 }
 
 

@@ -12,7 +12,7 @@ from chain.gateway.jsonrpc import JsonRpcGateway
 from chain.nonces import BATCHES_MAX, transaction_at_nonce
 from chain.sent import Place, sent_parse
 from chain.tracking import Fate, Finding, Sought, fates, next_nonce, transactions_get
-from tests.chain.test_gateway import CHAIN, Node
+from tests.chain.nodes import CHAIN, Node
 
 ALICE, BOB = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8", "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
 OURS, OTHER, ELSE = ("0x" + pair * 32 for pair in ("aa", "bb", "cc"))

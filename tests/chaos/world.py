@@ -15,6 +15,7 @@ from weighhouse.core.errors import WeighhouseError
 
 from chain import transactions
 from chain.abi import call_encode
+from chain.audit.run import audit_run
 from chain.gateway.jsonrpc import JsonRpcGateway
 from chain.indexer import store
 from chain.indexer.run import Indexer, index_to_head
@@ -256,7 +257,7 @@ class World:
         index_to_head(self.indexers[0])
 
     def check(self) -> None:
-        """Exactly once, in the chain's order, and nothing else."""
+        """Exactly once, in the chain's order, and nothing else; and the audit finds no difference."""
         addresses = [self.market.book.contract(name).address for name in ("ModelRegistry", "LicenceMarket")]
         first = hex(self.market.book.deployed_at_block)
         logs = self.market.anvil.rpc("eth_getLogs", {"address": addresses, "fromBlock": first, "toBlock": "latest"})
@@ -264,6 +265,8 @@ class World:
         rows = ChainEvent.objects.order_by("id").values_list("block_number", "log_index", "block_hash")
         missing, extra = set(on_chain) - set(rows), set(rows) - set(on_chain)
         assert list(rows) == on_chain, f"not indexed: {sorted(missing)[:3]}, not on chain: {sorted(extra)[:3]}"
+        report = audit_run(block="latest", gateway=self.market.gateway, book=self.market.book)
+        assert not report.differences, str(report.differences[0])
 
     def _indexer(self) -> Indexer:
         urls = [self.near.url, self.far.url]

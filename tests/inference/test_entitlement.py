@@ -8,6 +8,7 @@ import time
 import pytest
 
 from chain import selectors as chain
+from chain.indexer.rebuild import index_rebuild
 from chain.indexer.run import Indexer, index_to_head
 from marketplace.inference import execution, services
 from marketplace.inference.errors import JobPayloadDeletedError
@@ -167,10 +168,7 @@ def test_calls_of_a_licence_that_the_index_missed_are_counted_under_its_purchase
     )[0].tx_hash
     index_without(listed.market, hidden)
     assert post(outsider).status_code == 202
-    indexer = listed.market.indexer()
-    indexer.reset()
-    indexer.close()
-    listed.market.index()
+    index_rebuild(listed.market.indexer)
     assert Licence.objects.filter(licence_id=licence_id).exists(), "the index has it now"
     assert post(outsider).status_code == 202
     assert code_of(post(outsider))[1] == "licence.calls_exhausted"

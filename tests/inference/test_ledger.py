@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, transaction
 
-from chain.selectors import RECENT_BLOCKS
+from chain.gateway.errors import RangeTooLarge
 from marketplace.inference import execution, ledger, services
 from marketplace.inference.models import CallEntry, Job, LicenceUse
 from marketplace.inference.selectors import calls_used
@@ -80,12 +80,17 @@ def test_call_stays_used_where_the_same_purchase_is_mined_again(sell, buyer):
 
 
 @pytest.mark.django_db
-def test_call_is_not_reserved_while_nobody_knows_the_purchase(sell, buyer):
+def test_call_is_not_reserved_while_nobody_knows_the_purchase(sell, buyer, monkeypatch):
     sold = sell(calls=1)
     second = sold.market.buy(sold.plan_id)
-    sold.market.mine(RECENT_BLOCKS)
-    with pytest.raises(LicencePurchaseUnknownError):
-        services.job_create(account=buyer, model_id=sold.model_id, inputs="the house", licence_id=second)
+
+    def refuse(*_args, **_more):
+        raise RangeTooLarge("This node does not search.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sold.market.gateway, "logs_in_range", refuse)
+        with pytest.raises(LicencePurchaseUnknownError):
+            services.job_create(account=buyer, model_id=sold.model_id, inputs="the house", licence_id=second)
     assert not LicenceUse.objects.exists()
     sold.market.index()
     services.job_create(account=buyer, model_id=sold.model_id, inputs="the house", licence_id=second)

@@ -88,7 +88,8 @@ def test_status_of_a_current_index_has_its_stable_form(market, client):
     assert all(row.keys() == CONTRACT and row["code_matches"] is True for row in body["contracts"])
     assert body["roles"].keys() == ROLES
     assert (body["roles"]["guardian"], body["roles"]["admin"]) == (market.guardian, market.admin)
-    assert body["endpoints"] == []
+    (node,) = body["endpoints"]
+    assert (node["name"], node["state"], node["failures"]) == ("endpoint 1", "healthy", 0)
 
 
 def test_status_answers_without_node_broker_and_index(contracts_book, client, no_node, no_broker):

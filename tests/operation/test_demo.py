@@ -7,6 +7,7 @@ import signal
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,29 @@ def test_demo_of_which_one_process_dies_stops_and_says_which(start_stack: StartS
     assert stack.spawned.process.wait(60) != 0
     assert "worker ended (rc=-9), so the site stops." in stack.spawned.output()
     assert_all_gone(stack)
+
+
+def test_demo_outlives_its_node_which_is_started_again_with_its_chain(start_stack: StartStack, tmp_path: Path) -> None:
+    stack = start_stack(tmp_path)
+    blocks = int(str(rpc(stack, "eth_blockNumber")), 16)
+    # anvil writes its state once a second.
+    stack.spawned.wait_until((tmp_path / "demo" / "chain.kept.json").exists, what="keeping the chain's state")
+    stack.spawned.wait_until(lambda: status(stack)["ok"], what="indexing", timeout_s=60)
+    node = stack.pid_of("chain")
+    os.kill(node, signal.SIGKILL)
+    stack.spawned.wait_until(lambda: status(stack)["ok"] is False, what="saying that the node is down", timeout_s=60)
+    (stream,) = status(stack)["streams"]
+    assert stream["error"]["code"] == "chain.node_unavailable"
+    stack.spawned.wait_until(lambda: status(stack)["ok"], what="going on", timeout_s=120)
+    assert int(str(rpc(stack, "eth_blockNumber")), 16) >= blocks - 1
+    assert stack.pid_of("chain") != node
+    assert stack.stop() == 0
+    assert_all_gone(stack)
+
+
+def status(stack: Stack) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{stack.site_url}/api/v1/status", timeout=20) as answer:
+        return dict(json.load(answer))
 
 
 def test_demo_without_bubblewrap_refuses_to_start_and_names_the_package(

@@ -1,7 +1,7 @@
 """The supervisor itself: honcho, with a table of the site's processes.
 
 One of them, `site`, brings the others up in order (`bring_up`). Where one process ends, honcho ends all: half a site
-would accept money for calls that nobody serves.
+would accept money for calls that nobody serves. The node alone is started again (`node`): a site outlives its node.
 """
 
 import os
@@ -61,7 +61,7 @@ def process_table(config: DemoConfig, *, samples: bool) -> list[tuple[str, str |
     bring_up = [*python, "-m", "tools.demo.bring_up", str(config.var), "samples" if samples else "empty"]
     return [
         ("site", None, bring_up),
-        ("chain", None, [binaries.anvil(), *anvil]),
+        ("chain", None, [*python, "-m", "tools.demo.node", str(config.var), binaries.anvil(), *anvil]),
         ("broker", None, [binaries.broker(), str(config.directory / "broker.conf")]),
         ("indexer", "prepared", [*python, "manage.py", "index_chain"]),
         ("sender", "prepared", [*python, "manage.py", "send_transactions"]),
@@ -151,7 +151,9 @@ def _prepare_directories(config: DemoConfig) -> None:
 
 
 def _environment(config: DemoConfig, name: str) -> dict[str, str]:
-    return {**os.environ, "DEMO_PROCESS": name, "DEMO_VAR": str(config.var)}
+    # The node is the child of the one that starts it again.
+    process = "node-keeper" if name == "chain" else name
+    return {**os.environ, "DEMO_PROCESS": process, "DEMO_VAR": str(config.var)}
 
 
 def _command_line(config: DemoConfig, stage: str | None, command: Sequence[str]) -> str:
