@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import django
 
@@ -30,7 +31,6 @@ from chain.indexer.build import indexer_build  # noqa: E402
 from chain.indexer.run import Indexer, index_to_head  # noqa: E402
 from chain.indexer.scan import args_json  # noqa: E402
 from chain.models import ChainEvent, Stream  # noqa: E402
-from tests.chaos.node import faulty_node  # noqa: E402
 
 # The range in which web3.py is asked for logs.
 COMPARED_BLOCKS = 100
@@ -49,14 +49,18 @@ def chain_of(logs: int, directory: Path) -> Iterator[History]:
 
 @contextmanager
 def _node(directory: Path, *arguments: str) -> Iterator[str]:
-    from tests.fixtures.processes import start_anvil  # noqa: PLC0415 - starts a node that dies with this process
+    """A node and a broker, which die with this process. New releases are put into a queue that nobody works off."""
+    # Here, because the parts that are measured do without what these import.
+    from tests.fixtures.processes import start_anvil, start_broker  # noqa: PLC0415
 
     (url,) = settings.RPC_URLS
     node = start_anvil(port=int(url.rpartition(":")[2]), directory=directory, arguments=arguments)
+    broker = start_broker(port=urlsplit(settings.BROKER_URL).port or 0, directory=directory, cwd=directory)
     try:
         yield url
     finally:
         node.spawned.stop()
+        broker.stop()
 
 
 def ours() -> dict[str, Any]:
@@ -156,6 +160,8 @@ def follow(blocks: int, directory: Path) -> dict[str, Any]:
 
 def _requests_per_empty_block(url: str, book: AddressBook, blocks: int = 20) -> float:
     """Requests that the node sees from one block without events to the next."""
+    from tests.chaos.node import faulty_node  # noqa: PLC0415
+
     with faulty_node(url) as counted:
         gateway = JsonRpcGateway([counted.url], chain_id=settings.CHAIN_ID)
         indexer = Indexer(gateway=gateway, book=book, development=True)

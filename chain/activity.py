@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from heapq import nlargest
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from chain.bulk import values_insert
 from chain.handlers import DecodedEvent, IndexedEvent, register
 from chain.models import ChainEvent, EventSubject, Topic
 from chain.subjects import ZERO_ADDRESS, subjects_of
@@ -33,7 +33,6 @@ _NAMES: dict[Topic, tuple[str, str]] = {
 }
 # Which events a feed shows, and under which topic. Approvals and metadata notices of tokens are left out.
 TOPICS = {(contract, name): topic for topic, (contract, names) in _NAMES.items() for name in names.split()}
-_INSERT = "INSERT INTO chain_eventsubject (event_id, value, topic) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 _SHOWN_NAMES = sorted({name for _, name in TOPICS})
 
 
@@ -50,15 +49,9 @@ def subject_rows(event: DecodedEvent, row: ChainEvent) -> list[SubjectRow]:
     return [(row.pk, value, topic.value) for value in (*map(str, about.model_ids), *about.accounts)]
 
 
-def subjects_insert(rows: Sequence[SubjectRow]) -> None:
-    """Add rows to the index; those that are there stay. In SQL: making a model of each costs more than its insert."""
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.executemany(_INSERT, rows)
-
-
 def event_subjects_store(events: Sequence[IndexedEvent]) -> None:
-    subjects_insert([row for item in events for row in subject_rows(item.event, item.row)])
+    rows = [row for item in events for row in subject_rows(item.event, item.row)]
+    values_insert(EventSubject, ("event_id", "value", "topic"), rows)
 
 
 def register_all() -> None:

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, connections, models, transaction
 
 # What one statement of the ORM is given at most: ids in a condition, rows of a `bulk_create`.
 ROWS_PER_STATEMENT = 500
+# Rows from which PostgreSQL's `COPY`, and the savepoint that it needs, are faster than a statement each.
+COPIED_FROM = 20
 
 
 def rows_insert(rows: Iterable[models.Model], *, unique: Sequence[str] = ("event",)) -> None:
@@ -25,7 +27,10 @@ def rows_insert(rows: Iterable[models.Model], *, unique: Sequence[str] = ("event
     for row in rows:
         by_model[type(row)].append(row)
     for model, of_model in by_model.items():
-        _execute(model, _upsert(model, tuple(unique)), of_model, with_key=False)
+        values = _values(model, of_model, with_key=False)
+        if len(values) < COPIED_FROM or not _copied(model, values, _columns(model, with_key=False)):
+            with connection.cursor() as cursor:
+                cursor.executemany(_upsert(model, tuple(unique)), values)
 
 
 def rows_insert_keyed(model: type[models.Model], rows: Sequence[models.Model]) -> None:
@@ -37,15 +42,49 @@ def rows_insert_keyed(model: type[models.Model], rows: Sequence[models.Model]) -
         return
     for row, key in zip(rows, _keys_reserve(model, len(rows)), strict=True):
         row.pk = key
-    _execute(model, _insert(model, with_key=True), rows, with_key=True)
+    values = _values(model, rows, with_key=True)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql" and len(values) >= COPIED_FROM:
+            _copy(cursor, model, values, _columns(model, with_key=True))
+        else:
+            cursor.executemany(_insert(model, with_key=True), values)
 
 
-def _execute(model: type[models.Model], statement: str, rows: Sequence[models.Model], *, with_key: bool) -> None:
+def values_insert(model: type[models.Model], columns: Sequence[str], values: Sequence[Sequence[Any]]) -> None:
+    """Insert plain values; rows that are there already stay. To be called inside a transaction.
+
+    For tables of which each event fills several rows: making a model's object of each costs more than its insert.
+    """
+    if len(values) < COPIED_FROM or not _copied(model, values, columns):
+        statement = f"{_insert_of(model, columns)} ON CONFLICT DO NOTHING"
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, values)
+
+
+def _copied(model: type[models.Model], values: Sequence[Sequence[Any]], columns: Sequence[str]) -> bool:
+    """Insert by `COPY`, which knows no conflicts. False where there was one, or where the database has no `COPY`."""
+    if connection.vendor != "postgresql":
+        return False
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            _copy(cursor, model, values, columns)
+    except IntegrityError:
+        return False
+    return True
+
+
+def _copy(cursor: Any, model: type[models.Model], values: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
+    quoted = connection.ops.quote_name
+    named = ", ".join(map(quoted, columns))
+    with cursor.copy(f"COPY {quoted(model._meta.db_table)} ({named}) FROM STDIN") as copy:
+        for row in values:
+            copy.write_row(row)
+
+
+def _values(model: type[models.Model], rows: Sequence[models.Model], *, with_key: bool) -> list[list[Any]]:
     columns = [(field.attname, field.get_db_prep_save) for field in _fields(model, with_key)]
     database = connections[DEFAULT_DB_ALIAS]
-    values = [[prepare(getattr(row, name), database) for name, prepare in columns] for row in rows]
-    with database.cursor() as cursor:
-        cursor.executemany(statement, values)
+    return [[prepare(getattr(row, name), database) for name, prepare in columns] for row in rows]
 
 
 def _keys_reserve(model: type[models.Model], count: int) -> Sequence[int]:
@@ -63,9 +102,13 @@ def _keys_reserve(model: type[models.Model], count: int) -> Sequence[int]:
 
 @lru_cache(maxsize=128)
 def _insert(model: type[models.Model], *, with_key: bool) -> str:
-    columns = [connection.ops.quote_name(str(field.column)) for field in _fields(model, with_key)]
-    table, places = connection.ops.quote_name(model._meta.db_table), ", ".join(["%s"] * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - names of our own tables
+    return _insert_of(model, _columns(model, with_key=with_key))
+
+
+def _insert_of(model: type[models.Model], columns: Sequence[str]) -> str:
+    quoted = connection.ops.quote_name
+    named, places = ", ".join(map(quoted, columns)), ", ".join(["%s"] * len(columns))
+    return f"INSERT INTO {quoted(model._meta.db_table)} ({named}) VALUES ({places})"  # noqa: S608 - our own tables
 
 
 @lru_cache(maxsize=128)
@@ -75,6 +118,10 @@ def _upsert(model: type[models.Model], unique: tuple[str, ...]) -> str:
     others = [quoted(str(field.column)) for field in _fields(model, with_key=False) if field.name not in unique]
     change = f"UPDATE SET {', '.join(f'{column} = excluded.{column}' for column in others)}" if others else "NOTHING"
     return f"{_insert(model, with_key=False)} ON CONFLICT ({', '.join(conflict)}) DO {change}"
+
+
+def _columns(model: type[models.Model], *, with_key: bool) -> list[str]:
+    return [str(field.column) for field in _fields(model, with_key)]
 
 
 @lru_cache(maxsize=128)
