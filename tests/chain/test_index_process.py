@@ -103,6 +103,17 @@ def test_indexer_told_to_end_finishes_gives_its_lease_back_and_exits_cleanly(mar
     assert "Traceback" not in indexer.output()
 
 
+def test_indexer_is_woken_by_new_heads_of_the_websocket_long_before_its_next_look(market, manage):
+    _, plan_id, _ = market.sold_licence()
+    websocket = market.anvil.url.replace("http://", "ws://")
+    indexer = manage("index_chain", env={"WEIGHHOUSE_WS_URL": websocket, "WEIGHHOUSE_INDEX_POLL_INTERVAL_S": "3600"})
+    indexer.wait_until(lambda: sales() == 1, what="indexing the purchase", timeout_s=90)
+    for number in (2, 3):
+        market.buy(plan_id)
+        indexer.wait_until(lambda number=number: sales() == number, what="being woken", timeout_s=90)
+    assert indexer.stop() == 0
+
+
 def test_two_indexers_at_once_index_everything_once_also_when_the_first_is_killed(market, manage):
     _, plan_id, _ = market.sold_licence()
     both = [manage("index_chain"), manage("index_chain")]
