@@ -144,9 +144,14 @@ def _rows_saved_one_by_one() -> None:
         for row in rows:
             row.save()
 
-    for module in list(sys.modules.values()):
-        if getattr(module, "rows_insert", None) is bulk.rows_insert:
-            module.rows_insert = rows_save  # type: ignore[attr-defined]
+    def fields_save(model: Any, rows: Any) -> None:
+        rows_save(model(**row) for row in rows)
+
+    for name, instead in (("rows_insert", rows_save), ("fields_insert", fields_save)):
+        ours = getattr(bulk, name)
+        for module in list(sys.modules.values()):
+            if getattr(module, name, None) is ours:
+                setattr(module, name, instead)
 
 
 def follow(blocks: int, directory: Path) -> dict[str, Any]:

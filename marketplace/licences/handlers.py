@@ -3,11 +3,12 @@
 Most events are copied field by field; `_COPIED` says which argument goes into which field. The others have a function.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from django.db.models import Max
 
-from chain.bulk import ROWS_PER_STATEMENT, rows_insert
+from chain.bulk import ROWS_PER_STATEMENT, fields_insert, rows_insert
 from chain.handlers import IndexedEvent, register
 from marketplace.licences import models
 from marketplace.licences.models import (
@@ -77,14 +78,18 @@ _COPIED: dict[str, tuple[type[FromEvent], dict[str, str]]] = {
 }
 
 
-def _copy(item: IndexedEvent) -> FromEvent:
-    model, fields = _COPIED[item.name]
-    return model(event_id=item.row_id, **{field: item.args[argument] for field, argument in fields.items()})
-
-
 @register(MARKET, *_COPIED)
 def events_copied(events: Sequence[IndexedEvent]) -> None:
-    rows_insert(map(_copy, events))
+    by_name: dict[str, list[IndexedEvent]] = defaultdict(list)
+    for item in events:
+        by_name[item.name].append(item)
+    for name, of_name in by_name.items():
+        model, fields = _COPIED[name]
+        rows = [
+            {"event_id": item.row_id, **{field: item.args[argument] for field, argument in fields.items()}}
+            for item in of_name
+        ]
+        fields_insert(model, rows)
 
 
 @register(MARKET, "PlanAdded")
