@@ -9,10 +9,14 @@ A derived row is a function of the chain alone, so that `reindex` can build all 
 also depends on rows that are not derived is repaired by functions registered with `on_rebuilt`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from django.db.models import Model
 
 from chain.errors import HandlerFailed
 from chain.models import ChainEvent
@@ -57,14 +61,23 @@ Repair = Callable[[], object]
 
 # In the order of registration, which is the order in which handlers run.
 _handlers: dict[Handler, set[tuple[str, str]]] = {}
-_repairs: list[Repair] = []
+_not_derived: set[Handler] = set()
+# What to run after a rebuild, and the models whose rows it reads and nobody may change meanwhile.
+_repairs: dict[Repair, tuple[type[Model], ...]] = {}
+_rebuilding: ContextVar[bool] = ContextVar("rebuilding", default=False)
 
 
-def register(contract: str, *events: str) -> Callable[[Handler], Handler]:
-    """Register the decorated function for events of one contract. Registering it again changes nothing."""
+def register(contract: str, *events: str, derived: bool = True) -> Callable[[Handler], Handler]:
+    """Register the decorated function for events of one contract. Registering it again changes nothing.
+
+    `derived` is false for a handler that writes rows which are not derived from the chain. It does not run while
+    `reindex` builds, since those rows are the live ones and the events are not; `on_rebuilt` has to do its work.
+    """
 
     def decorate(handler: Handler) -> Handler:
         _handlers.setdefault(handler, set()).update((contract, event) for event in events)
+        if not derived:
+            _not_derived.add(handler)
         return handler
 
     return decorate
@@ -75,10 +88,12 @@ def unregister(handler: Handler) -> None:
     _handlers.pop(handler, None)
 
 
-def on_rebuilt(repair: Repair) -> Repair:
-    """Register what `reindex` has to call in the transaction that puts new rows in the place of the old ones."""
-    if repair not in _repairs:
-        _repairs.append(repair)
+def on_rebuilt(repair: Repair, *read: type[Model]) -> Repair:
+    """Register what `reindex` has to call in the transaction that puts new rows in the place of the old ones.
+
+    Rows of the models `read` cannot be changed between the start of that transaction and its end.
+    """
+    _repairs[repair] = read
     return repair
 
 
@@ -88,10 +103,31 @@ def rebuilt() -> None:
         repair()
 
 
+def models_repaired_from() -> list[type[Model]]:
+    """The models that the repairs read."""
+    return [model for read in _repairs.values() for model in read]
+
+
+@contextmanager
+def rebuilding() -> Iterator[None]:
+    """Within it, derived rows alone may be written: everything else is live."""
+    token = _rebuilding.set(True)
+    try:
+        yield
+    finally:
+        _rebuilding.reset(token)
+
+
+def is_rebuilding() -> bool:
+    return _rebuilding.get()
+
+
 def dispatch(batch: Sequence[IndexedEvent]) -> None:
     """Run the handlers of these events, each once with all of its events. Raises `HandlerFailed`."""
     present = {(item.event.contract, item.event.name) for item in batch}
     for handler, wanted in _handlers.items():
+        if is_rebuilding() and handler in _not_derived:
+            continue
         if not wanted.isdisjoint(present):
             _run(handler, [item for item in batch if (item.event.contract, item.event.name) in wanted])
 

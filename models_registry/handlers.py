@@ -2,6 +2,7 @@
 
 from chain.handlers import on_rebuilt, register
 from models_registry import services
+from models_registry.models import Release
 
 
 def register_all() -> None:
@@ -11,4 +12,4 @@ def register_all() -> None:
     register("ModelRegistry", "ReleasePublished")(services.releases_published)
     register("ModelRegistry", "LineageStored")(services.lineages_stored)
     register("ModelRegistry", "DerivativeBpsSet")(services.derivative_bps_set)
-    on_rebuilt(services.announcements_link)
+    on_rebuilt(services.announcements_link, Release)

@@ -82,7 +82,7 @@ class JsonRpcGateway:
             found, block = (value(answer) for answer in answers)
             if block is None:
                 raise NodeBehind(f"The node does not have block {last} yet.")
-            return sorted(logs_parse(found, addresses), key=lambda log: (log.block_number, log.log_index))
+            return _in_order(logs_parse(found, addresses), first=first, last=last)
 
         return self._pool.ask([("eth_getLogs", [criteria]), _by_number(last)], read, newest=False)
 
@@ -154,6 +154,14 @@ class JsonRpcGateway:
             # A node that knows no such tag. One that failed this once is not second-guessed.
             return Heads(head, max(head.number - FINALITY_BLOCKS, 0))
         return Heads(head, min(sealed_header_parse(value(finalized)).number, head.number))
+
+
+def _in_order(logs: list[RawLog], *, first: int, last: int) -> list[RawLog]:
+    """The logs in the order of the chain. Raises `NodeUnavailable` for one that was not asked for, or comes twice."""
+    places = {(log.block_number, log.log_index) for log in logs}
+    if len(places) < len(logs) or any(not first <= number <= last for number, _ in places):
+        raise NodeUnavailable(f"The node answered other logs than those of blocks {first} to {last}.")
+    return sorted(logs, key=lambda log: (log.block_number, log.log_index))
 
 
 def _header_read(answer: Any, number: int) -> SealedHeader | None:

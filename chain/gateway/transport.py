@@ -18,6 +18,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 # urllib3 writes the path of each request at DEBUG, and the path is where vendors put the key.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+# It writes the whole address beside headers that it cannot read, and a node chooses its headers.
+logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
 
 # The whole answer may take this many times the timeout of one read.
 RESPONSE_TIME_FACTOR = 3

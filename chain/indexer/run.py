@@ -177,10 +177,10 @@ class Indexer:
                         f"The node refuses the logs of block {first} alone: {error.message}"
                     ) from error
         fault_point("indexer.logs_fetched")
-        headers = self._headers_of(logs, last)
-        if stream.last_hash and first == last and headers[last].parent_hash != stream.last_hash:
+        headers = self._headers_of(logs, first, last)
+        if stream.last_hash and headers[first].parent_hash != stream.last_hash:
             raise NodeUnavailable(
-                f"Block {last} does not follow the block before it; the node may be changing branches."
+                f"Block {first} does not follow the block before it; the node may be changing branches."
             )
         scanned = logs_scan(logs, headers=headers, contracts=self._contracts)
         try:
@@ -195,17 +195,18 @@ class Indexer:
         fault_point("indexer.between_blocks")
         return Step(first=first, last=last, events=len(logs))
 
-    def _headers_of(self, logs: list[RawLog], last: int) -> dict[int, Header]:
-        """The headers of all blocks with logs and of `last`, checked to be those that the logs name."""
-        numbers = sorted({log.block_number for log in logs} | {last})
+    def _headers_of(self, logs: list[RawLog], first: int, last: int) -> dict[int, Header]:
+        """The headers of all blocks with logs, of `first` and of `last`, checked to be those that the logs name."""
+        numbers = sorted({log.block_number for log in logs} | {first, last})
         found = dict(zip(numbers, self.gateway.headers(numbers), strict=True))
         headers: dict[int, Header] = {number: header for number, header in found.items() if header is not None}
         for log in logs:
             header = headers.get(log.block_number)
             if header is None or header.hash != log.block_hash:
                 raise NodeUnavailable(f"The node's logs and headers disagree about block {log.block_number}.")
-        if last not in headers:
-            raise NodeUnavailable(f"The node has no header for block {last}, which it called final.")
+        for number in (first, last):
+            if number not in headers:
+                raise NodeUnavailable(f"The node has no header for block {number}, which it called final.")
         return headers
 
     def _window_append(self, stream: Stream, heads: Heads, following: SealedHeader) -> Step:

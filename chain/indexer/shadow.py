@@ -26,6 +26,8 @@ from chain.models import BlockHeader, ChainEvent, ParkedLog, Stream
 _REFERENCES = re.compile(r' REFERENCES "\w+" \("\w+"\)( DEFERRABLE INITIALLY DEFERRED)?')
 _INDEX = re.compile(r'^CREATE (UNIQUE )?INDEX "')
 Model = type[models.Model]
+# So far above the live keys that no event of the running indexer gets the key of another one of the shadow's.
+KEYS_APART = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ def shadow() -> Iterator[None]:
         dialect.create(cursor, tables)
         dialect.keys_continue(cursor, numbered)
     try:
-        yield
+        with handlers.rebuilding():
+            yield
     finally:
         with connection.cursor() as cursor:
             for table in tables:
@@ -92,8 +95,10 @@ def swap() -> Change:
     derived = [model for model in derived_models() if model is not Stream]
     dialect = _dialect()
     with transaction.atomic(), connection.cursor() as cursor:
-        dialect.writers_hold(cursor, [table for table, _ in links()])
+        # The stream's row first, as the indexer does.
         _cursor_take(cursor, dialect)
+        read = {model._meta.db_table for model in handlers.models_repaired_from()}
+        dialect.writers_hold(cursor, sorted({table for table, _ in links()} | read))
         change = _change(cursor, dialect)
         for table, column in links():
             cursor.execute(_relink(dialect, table, column))
@@ -186,8 +191,8 @@ class _Sqlite:
         names = ", ".join(["%s"] * len(tables))
         cursor.execute(
             "INSERT INTO temp.sqlite_sequence (name, seq)"  # noqa: S608
-            f" SELECT name, seq FROM main.sqlite_sequence WHERE name IN ({names})",
-            tables,
+            f" SELECT name, seq + %s FROM main.sqlite_sequence WHERE name IN ({names})",
+            [KEYS_APART, *tables],
         )
 
     def _hidden(self, kind: str, sql: str) -> str:
@@ -217,7 +222,7 @@ class _Postgres:
     def keys_continue(self, cursor: Any, tables: list[str]) -> None:
         for table in tables:
             cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [f'{self.live}."{table}"'])
-            newest = cursor.fetchone()[0]
+            newest = cursor.fetchone()[0] + KEYS_APART
             cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [f'pg_temp."{table}"', newest])
 
     def writers_hold(self, cursor: Any, tables: list[str]) -> None:

@@ -33,7 +33,8 @@ def blocks_append(*, stream: Stream, last: Header, logs: Sequence[ScannedLog], h
         _cursor_move(stream, next_block=last.number + 1, last=last, heads=heads)
         fault_point("indexer.cursor_moved")
         _logs_store(stream.chain_id, logs)
-        graveyard.events_return(stream.chain_id, (log.raw.tx_hash for log in logs))
+        if not handlers.is_rebuilding():
+            graveyard.events_return(stream.chain_id, (log.raw.tx_hash for log in logs))
         fault_point("indexer.logs_stored")
         _header_store(stream.chain_id, last, heads)
         fault_point("indexer.in_block")
@@ -63,7 +64,8 @@ def stream_reset(*, stream: Stream, first_block: int, contracts_hash: str) -> in
             genesis_hash="",
         )
         removed = _rows_delete(stream.chain_id, above=-1)
-        graveyard.events_forget(stream.chain_id)
+        if not handlers.is_rebuilding():
+            graveyard.events_forget(stream.chain_id)
     _stream_refresh(stream)
     return removed
 
@@ -135,7 +137,7 @@ def _stream_refresh(stream: Stream) -> None:
 
 def _rows_delete(chain_id: int, *, above: int, remember: bool = False) -> int:
     """`remember` what a re-org removes; what is about to be indexed again is not worth it."""
-    if remember:
+    if remember and not handlers.is_rebuilding():
         graveyard.events_bury(chain_id, ancestor=above)
     events = ChainEvent.objects.filter(chain_id=chain_id, block_number__gt=above)
     count = events.count()

@@ -4,8 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from chain.gateway.errors import ChainError, NodeUnavailable, Reverted
-from chain.gateway.parse import hash_parse, number_parse, receipt_parse
+from chain.gateway.parse import hash_parse, number_parse, position_parse, receipt_parse
 from chain.gateway.protocol import ChainGateway
+
+# More than any coin has; a fee of so much gas still fits its column.
+WEI_MAX = 2**128 - 1
+# Nodes hold 64 transactions of an account, some a few hundred.
+WAITING_MOST = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +40,9 @@ def mined_read(gateway: ChainGateway, tx_hash: str) -> Mined | None:
     receipt = receipt_parse(answer)
     if receipt.tx_hash != tx_hash:
         raise NodeUnavailable("The node answered the receipt of another transaction.")
-    price = number_parse(answer.get("effectiveGasPrice"))
+    price = position_parse(answer.get("effectiveGasPrice"), "gas price", most=WEI_MAX)
     # The OP stack names the price of its data in the receipt; elsewhere there is none.
-    below = number_parse(answer["l1Fee"]) if answer.get("l1Fee") is not None else 0
+    below = position_parse(answer["l1Fee"], "fee", most=WEI_MAX) if answer.get("l1Fee") is not None else 0
     return Mined(tx_hash, receipt.block_number, receipt.block_hash, receipt.succeeded, receipt.gas_used * price + below)
 
 
@@ -47,8 +52,14 @@ def is_known(gateway: ChainGateway, tx_hash: str) -> bool:
 
 
 def counts_read(gateway: ChainGateway, address: str) -> Counts:
-    latest = number_parse(gateway.request("eth_getTransactionCount", [address, "latest"]))
-    pending = number_parse(gateway.request("eth_getTransactionCount", [address, "pending"]))
+    """Raises `NodeUnavailable` where the node claims to hold more than nodes hold of one account."""
+    latest, pending = (
+        position_parse(gateway.request("eth_getTransactionCount", [address, block]), "count of transactions")
+        for block in ("latest", "pending")
+    )
+    if pending - latest > WAITING_MOST:
+        # Believed, the next call would get a nonce that nobody reaches, and the gap below it would have to be paid for.
+        raise NodeUnavailable(f"The node claims to hold {pending - latest} transactions of one account.")
     return Counts(latest, max(latest, pending))
 
 
@@ -103,4 +114,4 @@ def nonce_user_find(
 
 
 def _count_at(gateway: ChainGateway, sender: str, block: int) -> int:
-    return number_parse(gateway.request("eth_getTransactionCount", [sender, hex(block)]))
+    return position_parse(gateway.request("eth_getTransactionCount", [sender, hex(block)]), "count of transactions")

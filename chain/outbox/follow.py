@@ -7,8 +7,9 @@ from typing import Any
 
 from weighhouse.core.faults import fault_point
 
+from chain.gateway.errors import NodeBehind, NodeUnavailable
 from chain.gateway.jsonrpc import FINALITY_BLOCKS
-from chain.gateway.parse import hash_parse, number_parse
+from chain.gateway.parse import hash_parse, number_parse, position_parse
 from chain.gateway.protocol import ChainGateway, Heads
 from chain.models import OutboxAttempt, OutboxState, OutboxTransaction
 from chain.outbox import store
@@ -85,7 +86,12 @@ class Follower:
     def _nonce_used(self, row: OutboxTransaction, nonce: int) -> bool:
         low = max((row.signed_block or 0) - FINALITY_BLOCKS, 0)
         high = self.heads.latest.number
-        found = nonce_user_find(self.gateway, row.sender, nonce, low=low, high=high)
+        try:
+            found = nonce_user_find(self.gateway, row.sender, nonce, low=low, high=high)
+        except (NodeUnavailable, NodeBehind) as error:
+            # The node lacks the old state: this row waits, the others go on.
+            store.reason_set(self.lease, row, error)
+            return False
         if found is None:
             return False
         block, transaction = found
@@ -95,7 +101,7 @@ class Follower:
             # The receipt comes as soon as the node that has the block answers.
             return False
         if ours is None and _same_call(row, transaction):
-            gas, fees = number_parse(transaction.get("gas")), _fees(transaction)
+            gas, fees = position_parse(transaction.get("gas"), "gas limit"), _fees(transaction)
             store.attempt_adopt(self.lease, row, tx_hash=tx_hash, gas=gas, fees=fees)
             logger.warning("Transaction %d (%s) is on chain as %s, unknown here.", row.pk, row.purpose, tx_hash)
             return True

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 RENEW_AFTER = LEASE_TIME / 6
 TRANSFER_GAS = 21_000
+GAP = "outbox.gap"
 OPEN = (OutboxState.SIGNED, OutboxState.MINED)
 
 
@@ -204,14 +205,18 @@ class Round:
         due = Q(not_before=None) | Q(not_before__lte=timezone.now())
         queued = OutboxTransaction.objects.filter(due, account=self.account, state=OutboxState.QUEUED)
         row = queued.exclude(pk__in=self._passed).order_by("pk").first()
-        return self._filler(signed) if row is None and has_gap else row
+        if row is not None or not has_gap:
+            return row
+        # A filler is money for nothing: never more at once than calls would be.
+        fillers = OutboxTransaction.objects.filter(account=self.account, state__in=OPEN, purpose=GAP)
+        return self._filler(signed) if fillers.count() < self.limits.max_in_flight else None
 
     def _filler(self, signed: list[OutboxTransaction]) -> OutboxTransaction | None:
         """Something else was to use this nonce and never will: without it, what we sent stays where it is."""
         nonce, address = self._nonce_free(), self.signer.address
         request = TransactionRequest(self.gateway.chain_id, address, "0x")
-        key = f"outbox.gap:{self.account.pk}:{address}:{nonce}:{signed[-1].tx_hash}"
-        row = transaction_enqueue(purpose="outbox.gap", request=request, dedupe_key=key, account=self.account.name)
+        key = f"{GAP}:{self.account.pk}:{address}:{nonce}:{signed[-1].tx_hash}"
+        row = transaction_enqueue(purpose=GAP, request=request, dedupe_key=key, account=self.account.name)
         logger.warning("Nonce %d of %s is used by nobody; a transfer of nothing fills the gap.", nonce, address)
         return row if row.state == OutboxState.QUEUED and row.pk not in self._passed else None
 

@@ -20,6 +20,8 @@ from chain.signing.raw import raw_check
 
 # urllib3 writes paths of requests at DEBUG.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+# It writes the whole address beside headers that it cannot read.
+logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
 
 RESPONSE_MAX_BYTES = 1024 * 1024
 

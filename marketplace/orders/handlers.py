@@ -11,5 +11,5 @@ def order_events_seen(events: Sequence[IndexedEvent]) -> None:
 
 
 for _contract, _event in services.EVENT_OF_KIND.values():
-    register(_contract, _event)(order_events_seen)
+    register(_contract, _event, derived=False)(order_events_seen)
 on_rebuilt(services.orders_match_all)

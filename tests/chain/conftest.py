@@ -12,7 +12,7 @@ from tests.chain.nodes import Node
 def no_handlers(monkeypatch):
     """An empty table; what a test registers goes into it and is gone afterwards."""
     monkeypatch.setattr(handlers, "_handlers", {})
-    monkeypatch.setattr(handlers, "_repairs", [])
+    monkeypatch.setattr(handlers, "_repairs", {})
 
 
 @pytest.fixture

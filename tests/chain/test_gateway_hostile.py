@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import logging
+import socket
+import threading
 import tracemalloc
 from typing import Any
 
@@ -9,7 +12,8 @@ import pytest
 
 from chain.gateway import endpoint
 from chain.gateway.errors import NodeBehind, NodeUnavailable, RateLimited, WrongChain
-from tests.chain.nodes import Node, block_of, failing, gateway_to
+from chain.gateway.jsonrpc import JsonRpcGateway
+from tests.chain.nodes import CHAIN, Node, block_of, failing, gateway_to
 
 
 def by_number(method: str, params: list[Any]) -> Any:
@@ -250,3 +254,44 @@ def test_block_that_no_endpoint_has_is_behind_also_where_another_is_down(make_no
     second.status, second.raw = 503, b"maintenance"
     with pytest.raises(NodeBehind):
         gateway_to(first, second).header_at("0x" + "77" * 32)
+
+
+@pytest.mark.parametrize("place", [[(4, 0)], [(9, 0)], [(5, 1), (5, 1)]])
+def test_logs_that_were_not_asked_for_or_come_twice_are_refused(node, place):
+    address = "0x" + "11" * 20
+    logs = [
+        {
+            "address": address,
+            "topics": [],
+            "data": "0x",
+            "blockNumber": hex(number),
+            "blockHash": "0x" + "aa" * 32,
+            "transactionHash": "0x" + "cc" * 32,
+            "transactionIndex": "0x0",
+            "logIndex": hex(index),
+        }
+        for number, index in place
+    ]
+    node.reply = lambda method, params: logs if method == "eth_getLogs" else block_of(8)
+    gateway = JsonRpcGateway([node.url], chain_id=CHAIN)
+    with pytest.raises(NodeUnavailable, match="other logs"):
+        gateway.logs_in_range([address], first=5, last=8)
+
+
+def test_headers_that_cannot_be_read_put_no_address_into_a_log(caplog):
+    caplog.set_level(logging.DEBUG)
+    server = socket.create_server(("127.0.0.1", 0))
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n no header\r\nalso none\r\n\r\n{}"
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    gateway = JsonRpcGateway([f"http://127.0.0.1:{server.getsockname()[1]}/v3/SECRET-KEY"], chain_id=CHAIN)
+    with pytest.raises(NodeUnavailable):
+        gateway.heads()
+    server.close()
+    assert "SECRET-KEY" not in caplog.text

@@ -121,6 +121,19 @@ def test_indexer_refused_a_single_block_says_that_the_node_is_at_fault(market, m
         market.index()
 
 
+def test_range_that_does_not_follow_what_is_indexed_is_refused(market, monkeypatch):
+    market.sold_licence()
+    market.index()
+    market.mine(200)
+    # Another endpoint answers, on another branch.
+    monkeypatch.setattr(Indexer, "_still_canonical", lambda self, stream, poll: True)
+    Stream.objects.update(last_hash="0x" + "ab" * 32)
+    indexer = market.indexer()
+    with pytest.raises(NodeUnavailable, match="does not follow"):
+        indexer.step()
+    indexer.close()
+
+
 def test_handler_gets_the_event_and_its_row_in_chain_order(market):
     seen = []
     handlers.register("LicenceMarket", "PlanAdded", "LicenceBought")(seen.extend)

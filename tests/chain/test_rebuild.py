@@ -9,7 +9,7 @@ from chain.handlers import register, unregister
 from chain.indexer import shadow, store
 from chain.indexer.rebuild import index_rebuild
 from chain.indexer.run import index_to_head
-from chain.models import ChainEvent, Stream
+from chain.models import ChainEvent, RemovedEvent, Stream
 from marketplace.accounts.models import Account
 from marketplace.licences.models import FromEvent, Licence, OfLicence
 from marketplace.orders import services as orders
@@ -75,6 +75,36 @@ def test_rebuild_ties_an_order_whose_log_was_missing(market):
     index_rebuild(market.indexer)
     order.refresh_from_db()
     assert order.state == "seen"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rebuild_with_an_order_whose_log_is_missing_commits_and_ties_it_to_its_own_log(market):
+    _, plan_id, licence_id = market.sold_licence()
+    market.index()
+    order = order_of(market, licence_id)
+    ChainEvent.objects.filter(name="LicenceBought").delete()
+    with shadow.shadow():
+        indexer = market.indexer()
+        index_to_head(indexer)
+        assert Order.objects.get().event_id is None, "rows of people are live: the rebuild leaves them alone"
+        shadow.swap()
+    order.refresh_from_db()
+    assert (order.state, order.event.name) == ("seen", "LicenceBought")
+    assert order.event.args["licenceId"] == str(licence_id)
+    assert plan_id == order.plan_id
+
+
+def test_rebuild_forgets_and_remembers_nothing_of_reorgs_itself(market):
+    market.sold_licence()
+    market.index()
+    with shadow.shadow():
+        indexer = market.indexer()
+        index_to_head(indexer)
+        market.anvil.rpc("anvil_reorg", 1, [])
+        index_to_head(indexer)
+        assert not RemovedEvent.objects.exists()
+        shadow.swap()
+    assert ChainEvent.objects.filter(name="LicenceBought").count() == 0
 
 
 def test_rebuild_keeps_releases_tied_and_listed_as_they_are_now(market):

@@ -103,15 +103,23 @@ def call_fulfils(*, order: Order, sent: SentTransaction) -> bool:
 
 
 def order_match(*, order: Order, event: ChainEvent) -> bool:
-    """Tie an order to the log that fulfils it, and to its transaction. Returns whether it does."""
+    """Tie an order to the log that fulfils it, and to its transaction. Returns whether it does.
+
+    The row changes only where it still is as `order` was read: another process may have tied it, or the index may have
+    been built anew meanwhile.
+    """
+    before = order.tx_hash
     if not event_fulfils(order=order, event=event) or not _hash_take(order, event.tx_hash):
         return False
     order.event, order.error, order.replaced_by = event, None, ""
     # What it falls back to where a re-org takes the log: the follower asks at once.
     order.followed_state, order.checked_at = OrderState.MINED, None
     order.block_number, order.block_hash = event.block_number, event.block_hash
-    order.save(update_fields=[*_MATCHED, "tx_hash", "block_number", "block_hash"])
-    return True
+    values = {name: getattr(order, name) for name in (*_MATCHED, "tx_hash", "block_number", "block_hash")}
+    if Order.objects.filter(pk=order.pk, event=None, tx_hash=before).update(**values) == 1:
+        return True
+    order.refresh_from_db()
+    return False
 
 
 def _hash_take(order: Order, tx_hash: str) -> bool:

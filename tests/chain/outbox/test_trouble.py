@@ -8,7 +8,7 @@ from django.utils import timezone
 from chain.development import OPERATOR_KEY
 from chain.gateway import get_gateway
 from chain.gateway.classify import error_name
-from chain.gateway.errors import RpcError
+from chain.gateway.errors import NodeUnavailable, RpcError
 from chain.models import OutboxAccount, OutboxAttempt, OutboxTransaction
 from chain.outbox.broadcast import Sent, raw_send
 from chain.outbox.chain_reads import nonce_user_find
@@ -488,3 +488,24 @@ def test_call_that_is_cancelled_while_it_is_signed_is_not_sent(outbox):
     cancel = Interrupted(LocalSigner(OPERATOR_KEY.key), lambda: outbox_cancel(transaction_id=row.pk))
     send_once(outbox.sender(signer=cancel))
     assert (refreshed(row).state, outbox.attempts(row), outbox.minted()) == ("cancelled", [], [])
+
+
+@pytest.mark.parametrize("claimed", [2**40, 2**70])
+def test_node_that_claims_to_hold_a_million_transactions_gets_nothing_signed(outbox, monkeypatch, claimed):
+    row = outbox.mint(5)
+    real = get_gateway().request
+
+    def boastful(method, params):
+        if method == "eth_getTransactionCount" and params[1] == "pending":
+            return hex(claimed)
+        return real(method, params)
+
+    sender = outbox.sender()
+    with monkeypatch.context() as patch:
+        patch.setattr(sender.gateway, "request", boastful)
+        with pytest.raises(NodeUnavailable):
+            sender.step()
+    assert not outbox.attempts(row)
+    sender.close()
+    send_once(outbox.sender())
+    assert refreshed(row).nonce is not None
