@@ -67,6 +67,9 @@ def _learn(key: str) -> Header:
     left_ms = int((settings.HEAD_MAX_AGE_S - (time.monotonic() - asked_at)) * 1000)
     if cache is not None and left_ms > 0:
         cache.write({key: value_dump(header_json(head))}, ttl_ms=left_ms)
+    elif cache is not None:
+        # Too old to be shared; nobody shall wait for it.
+        cache.drop([key])
     return head
 
 

@@ -399,6 +399,14 @@ def test_state_of_another_subject_is_not_taken(node, market, redis, other):
         assert not entitlements.licence_states([licence_id])[licence_id].is_valid
 
 
+def test_head_of_a_node_slower_than_its_time_is_shared_with_nobody_and_waited_for_by_nobody(node, redis, settings):
+    settings.HEAD_MAX_AGE_S = 0.01
+    node.before = lambda _calls: time.sleep(0.05)
+    for _ in range(2):
+        assert entitlements.entitlement_block().number >= 0
+        assert keys_of(redis, ":head") == []
+
+
 def test_forged_head_that_no_node_knows_is_replaced(node, market, redis):
     *_, licence_id = market.sold_licence()
     entitlements.entitlement_block()
