@@ -67,7 +67,7 @@ audit: install $(STAMPS)/audit
 	tools/audit
 
 chaos: install-dev
-	$(BIN)/pytest -q tests/chaos --chaos-faults $(or $(FAULTS),1000) --chaos-seed $(or $(SEED),$$RANDOM)
+	$(BIN)/pytest -q -n $${TEST_WORKERS:-2} tests/chaos --chaos-faults $(or $(FAULTS),1000) --chaos-seed $(or $(SEED),$$RANDOM)
 
 mutants: install-dev
 	$(BIN)/python tools/contracts.py mutants
