@@ -89,7 +89,11 @@ def _copied(model: type[models.Model], values: Sequence[Sequence[Any]], columns:
 def _copy(cursor: Any, model: type[models.Model], values: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
     quoted = connection.ops.quote_name
     named = ", ".join(map(quoted, columns))
-    with cursor.copy(f"COPY {quoted(model._meta.db_table)} ({named}) FROM STDIN") as copy:
+    # Django wraps the driver's errors of a cursor's own methods alone.
+    with (
+        connection.wrap_database_errors,
+        cursor.copy(f"COPY {quoted(model._meta.db_table)} ({named}) FROM STDIN") as copy,
+    ):
         for row in values:
             copy.write_row(row)
 
