@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 # How long a node may take to hear of a transaction that a wallet gave to another one, and how long one that it has
 # forgotten may still come back to it, in seconds.
 UNHEARD_AFTER_S = 120
-# Searches by nonce of one call, each of some batches and a whole block.
+# Searches by nonce of one round, each of some batches and a whole block.
 SEARCHES_MAX = 5
 
 
@@ -98,6 +98,25 @@ class Finding:
 
 
 @dataclass(slots=True)
+class Searches:
+    """How many searches by nonce one round may still make, and for which transactions it made one.
+
+    A sender has one a round, so that nobody's made-up hashes take them all.
+    """
+
+    left: int = SEARCHES_MAX
+    made: list[Sought] = field(default_factory=list)
+
+    def take(self, sought: Sought) -> bool:
+        """Whether this transaction may be searched for; then it counts as searched."""
+        if self.left <= 0 or any(sought.sender == other.sender for other in self.made):
+            return False
+        self.left -= 1
+        self.made.append(sought)
+        return True
+
+
+@dataclass(slots=True)
 class _Told:
     """A node's answers about one transaction, parsed."""
 
@@ -113,19 +132,20 @@ class _Told:
 class _Round:
     gateway: ChainGateway
     head: Header
-    searches: int
+    searches: Searches
     # The canonical blocks at the heights that matter.
     hashes: dict[int, str] = field(default_factory=dict)
 
 
 def fates(
-    soughts: Sequence[Sought], *, searches: int = SEARCHES_MAX, gateway: ChainGateway | None = None
+    soughts: Sequence[Sought], *, searches: Searches | None = None, gateway: ChainGateway | None = None
 ) -> list[Finding | None]:
-    """The fate of each, `None` where nothing can be concluded now. At most `searches` are searched for by nonce.
+    """The fate of each, `None` where nothing can be concluded now: a node's answers do not fit, or no search was left.
 
     1. One batch asks for receipts, transactions, counts of the senders and the newest block.
     2. A second one asks which blocks are canonical at the heights of the receipts, and of blocks that held one before.
-    3. What is in a canonical block is mined or reverted. What used the nonce of one that is in none is searched for.
+    3. What is in a canonical block is mined or reverted. What used the nonce of one that is in none is searched for,
+       in the order of `soughts`, as far as `searches` allows.
     4. A last batch runs the reverted ones again, for their reasons.
 
     Raises the gateway's errors where no node answers.
@@ -134,7 +154,7 @@ def fates(
         return []
     gateway = gateway or get_gateway()
     head, told = _ask(gateway, soughts)
-    asked = _Round(gateway, head, searches, _hashes_at(gateway, _heights(soughts, told)))
+    asked = _Round(gateway, head, searches or Searches(), _hashes_at(gateway, _heights(soughts, told)))
     found = [_found(asked, sought, answers) for sought, answers in zip(soughts, told, strict=True)]
     return _with_reasons(gateway, soughts, found)
 
@@ -226,7 +246,7 @@ def _found(asked: _Round, sought: Sought, told: _Told | None) -> Finding | None:
         return None
     nonce, is_own = (sought.nonce, True) if own is None else (own.nonce, own.sender == sought.sender)
     if is_own and nonce is not None and told.count > nonce:
-        return _by_nonce(asked, replace(sought, nonce=nonce), told)
+        return _by_nonce(asked, sought, nonce, told)
     return _in_no_block(asked, sought, told)
 
 
@@ -266,17 +286,16 @@ def _unheard(sought: Sought, told: _Told) -> Finding:
     return Finding(fate=Fate.UNKNOWN)
 
 
-def _by_nonce(asked: _Round, sought: Sought, told: _Told) -> Finding | None:
+def _by_nonce(asked: _Round, sought: Sought, nonce: int, told: _Told) -> Finding | None:
     """The nonce was used, and not by the transaction that was asked for."""
-    other = _still_replacing(asked, sought, told)
+    other = _still_replacing(asked, sought, nonce, told)
     if other is None:
-        if asked.searches == 0:
+        if not asked.searches.take(sought):
             return None
-        asked.searches -= 1
         try:
-            other = _searched(asked, sought)
+            other = _searched(asked, sought, nonce)
         except ChainError as error:
-            logger.info("Nonce %s of %s cannot be searched for now: %s", sought.nonce, sought.sender, error.message)
+            logger.info("Nonce %s of %s cannot be searched for now: %s", nonce, sought.sender, error.message)
             return None
     if other is None:
         return Finding(fate=Fate.UNKNOWN if sought.is_overdue else Fate.WAITING)
@@ -295,21 +314,18 @@ def _used_by(other: SentTransaction, sought: Sought, told: _Told) -> Finding | N
     return Finding(fate=Fate.REPLACED, other=other, is_same_call=call_hash == other.call_hash, place=other.place)
 
 
-def _still_replacing(asked: _Round, sought: Sought, told: _Told) -> SentTransaction | None:
+def _still_replacing(asked: _Round, sought: Sought, nonce: int, told: _Told) -> SentTransaction | None:
     """The replacement that was found before, if it is in a canonical block."""
     other = told.replacing
     if other is None or other.place is None or asked.hashes.get(other.place.number) != other.place.hash:
         return None
-    is_it = (other.tx_hash, other.sender, other.nonce) == (sought.replaced_by, sought.sender, sought.nonce)
+    is_it = (other.tx_hash, other.sender, other.nonce) == (sought.replaced_by, sought.sender, nonce)
     return other if is_it else None
 
 
-def _searched(asked: _Round, sought: Sought) -> SentTransaction | None:
-    if sought.nonce is None:
-        raise ValueError("a search needs a nonce")
-    return transaction_at_nonce(
-        asked.gateway, sought.sender, sought.nonce, first=sought.first_block or 0, last=asked.head.number
-    )
+def _searched(asked: _Round, sought: Sought, nonce: int) -> SentTransaction | None:
+    first, last = sought.first_block or 0, asked.head.number
+    return transaction_at_nonce(asked.gateway, sought.sender, nonce, first=first, last=last)
 
 
 def _with_reasons(

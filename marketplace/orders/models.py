@@ -81,6 +81,8 @@ class Order(models.Model):
     # When the follower asked last, and when a page did: a page asks less, and must not keep the follower away.
     checked_at = models.DateTimeField(null=True)
     peeked_at = models.DateTimeField(null=True)
+    # When blocks were last searched for what used its nonce.
+    searched_at = models.DateTimeField(null=True)
 
     # The nonce that the wallet will use, as the node expects it, until the transaction itself or the account says it.
     nonce = models.PositiveBigIntegerField(null=True)

@@ -32,6 +32,7 @@ Evidence = str | None
 
 _libc = ctypes.CDLL(None, use_errno=True)
 CALL_PREFIX = "system call "
+_HELD_S = 3.0
 _REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSYS)
 _NOBODY_THERE = (errno.ESRCH, *_REFUSED)
 # These take no argument that could be made invalid, so they are not called at random.
@@ -316,6 +317,7 @@ def _thread_bomb(facts: Facts) -> Evidence:
 
 
 def _memory_bomb(facts: Facts) -> Evidence:
+    """More than it may have, for longer than a watchdog on a busy machine needs to look."""
     held: list[mmap.mmap] = []
     step = 2**24
     while len(held) * step <= facts["memory_bytes"]:
@@ -328,7 +330,8 @@ def _memory_bomb(facts: Facts) -> Evidence:
         for page in range(0, step, 4096):
             area[page] = 1
         held.append(area)
-    return f"{len(held) * step} bytes were used"
+    time.sleep(_HELD_S)
+    return f"{len(held) * step} bytes were used for {_HELD_S:.0f} s"
 
 
 def _foreign_abi(facts: Facts) -> Evidence:

@@ -11,7 +11,7 @@ from chain.gateway.errors import NodeUnavailable, RateLimited
 from chain.gateway.jsonrpc import JsonRpcGateway
 from chain.nonces import BATCHES_MAX, transaction_at_nonce
 from chain.sent import Place, sent_parse
-from chain.tracking import Fate, Finding, Sought, fates, next_nonce, transactions_get
+from chain.tracking import Fate, Finding, Searches, Sought, fates, next_nonce, transactions_get
 from tests.chain.nodes import CHAIN, Node
 
 ALICE, BOB = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8", "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"
@@ -284,9 +284,20 @@ def test_transaction_of_another_block_than_the_one_that_lists_it_is_not_believed
 
 def test_searches_of_one_call_are_bounded(chain):
     chain.answers |= used_at(37, sent(OTHER, at=37))
-    soughts = [Sought(tx_hash=each, sender=ALICE, nonce=3) for each in (OURS, ELSE)]
-    found = fates(soughts, searches=1, gateway=chain.gateway)
+    soughts = [Sought(tx_hash=each, sender=sender, nonce=3) for each, sender in ((OURS, ALICE), (ELSE, BOB))]
+    searches = Searches(left=1)
+    found = fates(soughts, searches=searches, gateway=chain.gateway)
     assert [finding and finding.fate for finding in found] == [Fate.REPLACED, None]
+    assert searches.made == soughts[:1]
+
+
+def test_searches_of_one_sender_leave_the_others_theirs(chain):
+    chain.answers |= used_at(37, sent(OTHER, at=37))
+    known = [(OURS, ALICE), (ELSE, ALICE), ("0x" + "77" * 32, BOB)]
+    soughts = [Sought(tx_hash=each, sender=sender, nonce=3) for each, sender in known]
+    searches = Searches(left=2)
+    fates(soughts, searches=searches, gateway=chain.gateway)
+    assert searches.made == [soughts[0], soughts[2]]
 
 
 def test_transaction_sought_without_a_hash_is_free_pending_or_found(chain):

@@ -1,10 +1,15 @@
 """Orders whose hash nobody told: the page was closed, or the person said no. On a real chain."""
 
+import functools
+
 import pytest
 
+from chain import tracking
+from chain.nonces import transaction_at_nonce
+from chain.tracking import Searches
 from marketplace.orders import services
 from marketplace.orders.models import Order
-from tests.fixtures.people import OUTSIDER
+from tests.fixtures.people import BUYER, OUTSIDER
 from tests.market.order_steps import (
     again,
     buy_transaction,
@@ -228,6 +233,28 @@ def test_intents_of_one_account_do_not_hold_up_another(market, plan_id, buyer, o
     services.orders_follow()
     assert state_of(order) == "mined"
     assert Order.objects.filter(checked_at=None).count() == 8
+
+
+def test_intent_is_searched_for_before_what_was_searched_for_in_vain(market, plan_id, buyer, outsider, monkeypatch):
+    one_search = functools.partial(Searches, left=1)
+    monkeypatch.setattr("marketplace.orders.services.following.Searches", one_search)
+    # As where an authorization used the nonce (EIP-7702): no search ever finds a transaction.
+    monkeypatch.setattr(tracking, "transaction_at_nonce", found_for(BUYER))
+    in_vain = intend(outsider, plan_id)
+    send_cancel(market, nonce_of(market, OUTSIDER), by=OUTSIDER)
+    order = intend(buyer, plan_id)
+    tx_hash = send_buy(market, plan_id)
+    follow()
+    assert (again(in_vain).searched_at is None, again(order).tx_hash) == (False, None)
+    follow()
+    assert again(order).tx_hash == tx_hash
+
+
+def found_for(account: str):
+    def search(gateway, sender, nonce, **blocks):
+        return transaction_at_nonce(gateway, sender, nonce, **blocks) if sender == account else None
+
+    return search
 
 
 def test_page_that_polls_an_order_does_not_keep_the_follower_away(market, plan_id, buyer):

@@ -15,7 +15,7 @@ from django.utils import timezone
 from chain import tracking
 from chain.gateway.errors import ChainError
 from chain.sent import Place
-from chain.tracking import Sought
+from chain.tracking import Searches, Sought
 from marketplace.orders.models import CLOSED_STATES, Order, OrderState
 from marketplace.orders.services.applying import finding_apply, transaction_learned
 from marketplace.orders.services.searching import orders_find_by_event
@@ -43,7 +43,8 @@ def orders_follow() -> int:
     1. Take the orders that are due: young ones every few seconds, older ones every ten minutes, for a week. Each
        account has a first before any has a second, so that nobody's made-up hashes hold up another.
     2. Look among the indexed events for those whose hash nobody told, and of those whose hash no node ever knew.
-    3. Ask for the fates of the rest, in batches: see `chain.tracking`.
+    3. Ask for the fates of the rest, in batches: see `chain.tracking`. Of those that need a search, each account has
+       one a round, and those go first that were not searched for yet, or longest ago.
     4. A transaction in a block decides nothing: the index does. Look whether it has the log already, for the case that
        the order and the log were committed at the same moment and did not see each other.
     5. Learn sender and nonce of those that the index saw before any node was asked: a re-org may take them back.
@@ -54,7 +55,7 @@ def orders_follow() -> int:
     orders = list(_due(now)[:FOLLOW_BATCH])
     try:
         orders_find_by_event([order for order in orders if _is_searched(order, now)])
-        _follow([order for order in orders if order.event_id is None], searches=tracking.SEARCHES_MAX)
+        _follow([order for order in orders if order.event_id is None], searches=Searches())
         _learn(now)
     except ChainError as failure:
         logger.warning("Orders cannot be followed now: %s", failure.message)
@@ -67,7 +68,7 @@ def orders_check(orders: Sequence[Order]) -> list[Order]:
     Raises the gateway's errors where no node answers; then nothing changed.
     """
     now = timezone.now()
-    _follow([order for order in orders if _is_peeked(order, now)], searches=0, stamp="peeked_at")
+    _follow([order for order in orders if _is_peeked(order, now)], searches=Searches(left=0), stamp="peeked_at")
     fresh = Order.objects.select_related("account", "event").in_bulk([order.pk for order in orders])
     return [fresh[order.pk] for order in orders]
 
@@ -107,15 +108,22 @@ def _is_searched(order: Order, now: datetime) -> bool:
     return order.known_at is None and not order.block_hash and order.created_at < now - SEARCH_AFTER
 
 
-def _follow(orders: Sequence[Order], *, searches: int, stamp: str = "checked_at") -> None:
+def _follow(orders: Sequence[Order], *, searches: Searches, stamp: str = "checked_at") -> None:
     now = timezone.now()
-    asked = [order for order in orders if _can_be_asked(order)]
-    findings = tracking.fates([_sought(order, now) for order in asked], searches=searches)
+    asked = sorted((order for order in orders if _can_be_asked(order)), key=_search_turn)
+    soughts = [_sought(order, now) for order in asked]
+    findings = tracking.fates(soughts, searches=searches)
+    searched = [order.pk for order, sought in zip(asked, soughts, strict=True) if sought in searches.made]
+    Order.objects.filter(pk__in=searched).update(searched_at=now)
     for order, finding in zip(asked, findings, strict=True):
         finding_apply(order=order, finding=finding, now=now, stamp=stamp)
     # Orders that only an event can tell of were looked for there.
     rest = [order.pk for order in orders if not _can_be_asked(order)]
     Order.objects.filter(pk__in=rest, event=None).update(**{stamp: now})
+
+
+def _search_turn(order: Order) -> tuple[bool, datetime]:
+    return order.searched_at is not None, order.searched_at or order.created_at
 
 
 def _learn(now: datetime) -> None:
