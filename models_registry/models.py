@@ -81,6 +81,8 @@ class Release(models.Model):
     total_bytes = models.PositiveBigIntegerField(default=0)
 
     upload = models.ForeignKey(Upload, on_delete=models.SET_NULL, null=True, related_name="releases")
+    # Whose announcement had it fetched last, or was refused; empty for an upload.
+    fetched_for = models.CharField(max_length=42, blank=True)
     # Which runtime tried the model, and when; empty until it did.
     fingerprint = models.JSONField(default=dict)
     attempts = models.PositiveIntegerField(default=0)
@@ -96,6 +98,7 @@ class Release(models.Model):
         indexes = [
             models.Index(fields=["state", "check_after"], name="registry_release_due"),
             models.Index(fields=["publisher"], name="registry_release_publisher"),
+            models.Index(fields=["fetched_for", "state"], name="registry_release_fetched_for"),
         ]
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from django.db.models import Exists, Max, OuterRef, Q, Subquery
 
 from chain.bulk import ROWS_PER_STATEMENT, rows_insert
-from chain.handlers import IndexedEvent
+from chain.handlers import IndexedEvent, is_rebuilding
 from models_registry.models import Model, ModelOwner, PublishedRelease, Release, ReleaseState
 from models_registry.services.checking import release_lists
 from models_registry.services.fetching import fetch_begin
@@ -38,7 +38,8 @@ def releases_published(events: Sequence[IndexedEvent]) -> None:
     """`ReleasePublished(modelId, number, digest)`: a release of a model is on chain.
 
     Only the owner of a model can publish a release of it, so the owner at this point of the chain is its publisher. A
-    digest that this site does not know is fetched and checked before it is listed.
+    digest that this site does not know is fetched and checked before it is listed, for whoever announced it first;
+    another publisher's announcement begins again with one that was not found.
     """
     model_ids = {item.args["modelId"] for item in events}
     models = {model.model_id: model for part in _parts(model_ids) for model in Model.objects.filter(model_id__in=part)}
@@ -60,11 +61,12 @@ def releases_published(events: Sequence[IndexedEvent]) -> None:
                 is_listable=release_lists(release, publisher),
             )
         )
-    rows_insert(rows)
+    # A rebuild meets every announcement again, and so does a handler that runs again.
+    is_repeated = is_rebuilding() or _is_stored(events)
     for row in rows:
-        if row.digest in is_new:
-            is_new.remove(row.digest)
+        if row.digest in is_new or not is_repeated:
             fetch_begin(releases[row.digest], publisher=row.publisher)
+    rows_insert(rows)
 
 
 def announcements_link() -> None:
@@ -72,6 +74,10 @@ def announcements_link() -> None:
     release = Release.objects.filter(digest=OuterRef("digest"))
     named = release.filter(state=ReleaseState.READY, publisher__iexact=OuterRef("publisher")).exclude(publisher="")
     PublishedRelease.objects.update(release=Subquery(release.values("pk")[:1]), is_listable=Exists(named))
+
+
+def _is_stored(events: Sequence[IndexedEvent]) -> bool:
+    return PublishedRelease.objects.filter(event__gte=events[0].row_id, event__lte=events[-1].row_id).exists()
 
 
 class _Owners:
