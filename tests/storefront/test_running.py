@@ -9,6 +9,7 @@ from marketplace.accounts.models import Account
 from marketplace.inference import services
 from marketplace.inference.models import Job
 from marketplace.inference.selectors import job_request
+from marketplace.licences.services import licences_usable
 from models_registry.runtime.specs import RunResult
 
 FORM = {"inputs": "A sentence.", "pooling": "mean", "normalise": "on", "truncate": "on"}
@@ -29,7 +30,7 @@ def run(signed_in, listed, broker):
 def finish(job: Job, outputs: list[object]) -> None:
     """Do what a worker does after its run."""
     claimed = services.job_claim(job_id=job.pk)
-    licence = services.licences_usable(holder=job.account.address, model_id=job.model_id)[0]
+    licence = licences_usable(holder=job.account.address, model_id=job.model_id)[0]
     fingerprint = {"dtype": "float32", "isolation": "bwrap"}
     result = RunResult(outputs=outputs, fingerprint=fingerprint, timings={}, usage={})
     assert services.job_succeed(job=claimed, result=result, licence=licence)

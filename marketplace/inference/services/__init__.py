@@ -1,0 +1,29 @@
+"""The life of a job. Each move is a conditional UPDATE that must change one row.
+
+queued -> running -> succeeded | failed, queued | running -> cancelled, queued -> expired, running -> queued when a
+worker was lost. The call of the licence moves in the same transaction (`ledger`).
+"""
+
+from marketplace.inference.services.accepting import job_create
+from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job_payload_delete, payloads_purge
+from marketplace.inference.services.moves import RUN_TASK, CheckedAt, error_json, job_enqueue
+from marketplace.inference.services.running import job_claim, job_fail, job_lease_renew, job_retry, job_succeed
+from marketplace.inference.services.sweeping import jobs_sweep
+
+__all__ = [
+    "CANCEL_WINDOW",
+    "RUN_TASK",
+    "CheckedAt",
+    "error_json",
+    "job_cancel",
+    "job_claim",
+    "job_create",
+    "job_enqueue",
+    "job_fail",
+    "job_lease_renew",
+    "job_payload_delete",
+    "job_retry",
+    "job_succeed",
+    "jobs_sweep",
+    "payloads_purge",
+]

@@ -1,0 +1,67 @@
+"""What a job's owner ends, and what time does."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from marketplace.accounts.models import Account
+from marketplace.inference.errors import JobCancelledError, JobCancelLimitError, JobNotFinishedError, JobNotOpenError
+from marketplace.inference.models import OPEN_STATES, Job, JobPayload, JobState
+from marketplace.inference.selectors import job_get
+from marketplace.inference.services.moves import account_lock, job_end
+
+CANCEL_WINDOW = timedelta(hours=1)
+
+
+def job_cancel(*, account: Account, job_id: UUID) -> Job:
+    """Cancel an open job and give its call back; what a worker still computes is thrown away.
+
+    A queued job can always be cancelled. One that runs has taken a worker's time, so that an account may cancel
+    `JOB_MAX_CANCELLED_RUNNING` of those in an hour; after that they run to their end. Cancelling again changes nothing.
+    Raises JobNotFoundError, JobNotOpenError, JobCancelLimitError.
+    """
+    job = job_get(account=account, job_id=job_id)
+    error = JobCancelledError("The job was cancelled by its owner. No call was counted.")
+    ended = job_end(Job.objects.filter(pk=job_id, state=JobState.QUEUED), job, JobState.CANCELLED, error)
+    ended = ended or _running_cancel(job)
+    job.refresh_from_db()
+    if not ended and job.state != JobState.CANCELLED:
+        raise JobNotOpenError(f"The job has ended already: it {job.state}.", state=job.state)
+    return job
+
+
+def job_payload_delete(*, account: Account, job_id: UUID) -> None:
+    """Delete inputs and outputs now. Again changes nothing. Raises JobNotFoundError, JobNotFinishedError."""
+    job = job_get(account=account, job_id=job_id)
+    if job.is_open:
+        raise JobNotFinishedError("The job has not ended. Cancel it first, then delete its payload.", state=job.state)
+    JobPayload.objects.filter(job=job).delete()
+
+
+def payloads_purge() -> int:
+    """Delete the payloads whose time is over. Returns how many. Those of open jobs stay until the job ends."""
+    due = JobPayload.objects.filter(delete_at__lte=timezone.now()).exclude(job__state__in=OPEN_STATES)
+    deleted, _ = due.delete()
+    return deleted
+
+
+def _running_cancel(job: Job) -> bool:
+    """Cancel a job that runs, if its account has not cancelled too many. False where it does not run."""
+    most, running = settings.JOB_MAX_CANCELLED_RUNNING, Job.objects.filter(pk=job.pk, state=JobState.RUNNING)
+    error = JobCancelledError("The job was cancelled by its owner. No call was counted.", while_running=True)
+    with transaction.atomic():
+        account_lock(job.account_id)
+        if not job_end(running, job, JobState.CANCELLED, error):
+            return False
+        since = timezone.now() - CANCEL_WINDOW
+        cancelled = Job.objects.filter(account_id=job.account_id, state=JobState.CANCELLED, finished_at__gt=since)
+        if cancelled.filter(error__while_running=True).count() > most:
+            raise JobCancelLimitError(
+                f"This account cancelled {most} running jobs within an hour, the most there may be. This one runs to "
+                "its end. A job that waits can still be cancelled.",
+                limit=most,
+            )
+    return True

@@ -1,0 +1,71 @@
+"""What every move of a job shares: whose row it is, how it ends, how workers hear of it."""
+
+import logging
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+from weighhouse.core.errors import WeighhouseError
+
+from marketplace.accounts.models import Account
+from marketplace.celery import app as celery_app
+from marketplace.inference import ledger
+from marketplace.inference.models import Job, JobState
+
+logger = logging.getLogger(__name__)
+
+RUN_TASK = "marketplace.inference.tasks.job_run"
+
+
+class CheckedAt(Protocol):
+    """The block at which a licence was last found valid."""
+
+    @property
+    def block_number(self) -> int: ...
+
+    @property
+    def block_hash(self) -> str: ...
+
+
+def job_enqueue(*, job_id: UUID, delay_s: float = 0) -> None:
+    """Tell the workers. A broker that is away loses nothing: `jobs_sweep` tells them later."""
+    try:
+        celery_app.send_task(RUN_TASK, args=[str(job_id)], countdown=delay_s or None)
+    except OperationalError as error:
+        logger.warning("Job %s waits for the broker: %s", job_id, error)
+
+
+def error_json(error: WeighhouseError) -> dict[str, Any]:
+    """An error as a job keeps it: code, message and data, nothing of the server."""
+    return {**error.data, "code": error.code, "message": error.message, "retryable": error.retryable}
+
+
+def job_end(rows: QuerySet[Job], job: Job, state: JobState, error: WeighhouseError) -> bool:
+    """Move one of `rows`, which are all of this job, to a state without a result, and give its call back."""
+    with transaction.atomic():
+        moved = rows.update(
+            state=state, error=error_json(error), finished_at=timezone.now(), lease_token=None, lease_until=None
+        )
+        if moved != 1:
+            return False
+        ledger.call_release(job=job)
+    return True
+
+
+def rows_held(job: Job) -> QuerySet[Job]:
+    """The row of a job, as long as the attempt that `job` was read for holds it."""
+    return Job.objects.filter(pk=job.pk, state=JobState.RUNNING, lease_token=job.lease_token)
+
+
+def is_due(now: datetime) -> Q:
+    """Jobs that wait and may be tried now."""
+    return Q(state=JobState.QUEUED) & (Q(run_after=None) | Q(run_after__lte=now))
+
+
+def account_lock(account_id: Any) -> None:
+    """Let nobody else count this account's jobs until the transaction ends."""
+    Account.objects.select_for_update().filter(pk=account_id).first()

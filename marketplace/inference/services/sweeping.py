@@ -1,0 +1,60 @@
+"""Mending what crashes leave behind."""
+
+import logging
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from marketplace.inference.errors import JobExpiredError, JobWorkerLostError
+from marketplace.inference.models import Job, JobState
+from marketplace.inference.services.moves import is_due, job_end, job_enqueue, rows_held
+
+logger = logging.getLogger(__name__)
+
+# A queued job whose message may have been lost is sent again after this long; a message too many does no harm.
+REDELIVER_AFTER = timedelta(seconds=60)
+
+
+def jobs_sweep() -> None:
+    """Mend what crashes leave behind. Any number may run at once.
+
+    1. A running job whose lease has passed lost its worker: queue it again, or fail it after `JOB_MAX_ATTEMPTS`.
+    2. A queued job that nobody started in time expires.
+    3. A queued job that is due and was last announced a while ago is announced again: the broker may have lost it.
+    """
+    now = timezone.now()
+    for job in Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now):
+        _lost_worker(job)
+    for job in Job.objects.filter(state=JobState.QUEUED, start_before__lte=now):
+        _expire(job)
+    due = Job.objects.filter(is_due(now), enqueued_at__lt=now - REDELIVER_AFTER)
+    for job_id in due.values_list("pk", flat=True):
+        if due.filter(pk=job_id).update(enqueued_at=now) == 1:
+            job_enqueue(job_id=job_id)
+
+
+def _lost_worker(job: Job) -> None:
+    held = rows_held(job).filter(lease_until__lt=timezone.now())
+    if job.attempts >= settings.JOB_MAX_ATTEMPTS:
+        error = JobWorkerLostError(
+            f"The job was tried {job.attempts} times and each time its worker ended without an answer. "
+            "No call was counted. Try smaller inputs, or tell the operator.",
+            attempts=job.attempts,
+        )
+        job_end(held, job, JobState.FAILED, error)
+        return
+    now = timezone.now()
+    if held.update(state=JobState.QUEUED, lease_token=None, lease_until=None, run_after=None, enqueued_at=now) == 1:
+        logger.warning("Job %s lost its worker and is queued again", job.pk)
+        job_enqueue(job_id=job.pk)
+
+
+def _expire(job: Job) -> None:
+    reason = f" The last attempt said: {job.error['message']}" if job.error else ""
+    error = JobExpiredError(
+        f"No worker could run the job within {settings.JOB_QUEUE_TTL_S:.0f} s. No call was counted. "
+        f"Try again later.{reason}"
+    )
+    queued = Job.objects.filter(pk=job.pk, state=JobState.QUEUED, start_before__lte=timezone.now())
+    job_end(queued, job, JobState.EXPIRED, error)
