@@ -43,21 +43,27 @@ def _block_bisect(gateway: ChainGateway, sender: str, nonce: int, *, first: int,
 
     1. The count at `low` is at most `nonce`, that at `high` above it. Where that does not hold at `first`, begin at 0.
     2. Ask for the count at blocks spread evenly between them, in one batch. Those that the node cannot answer are left
-       out; where none narrows the range, the node cannot tell.
+       out.
     3. The newest block still at most `nonce` and the oldest one above it are the next range, until they are neighbours.
+    4. Where nothing narrows the range, ask for blocks ever further below its end: a node that prunes has the last ones.
+       Where that narrows nothing either, the node cannot tell.
     """
     low, high = (first if _counts(gateway, sender, [first]).get(first, nonce + 1) <= nonce else 0), last
+    heights = _spread
     for _ in range(BATCHES_MAX):
         if high - low <= 1:
             return high
-        counts = _counts(gateway, sender, _spread(low, high))
+        counts = _counts(gateway, sender, heights(low, high))
         above = [number for number, count in counts.items() if count > nonce]
         narrowed_high = min(above, default=high)
         below = [number for number, count in counts.items() if count <= nonce and number < narrowed_high]
         narrowed_low = max(below, default=low)
-        if (narrowed_low, narrowed_high) == (low, high):
+        if (narrowed_low, narrowed_high) != (low, high):
+            low, high, heights = narrowed_low, narrowed_high, _spread
+        elif heights is _below:
             return None
-        low, high = narrowed_low, narrowed_high
+        else:
+            heights = _below
     return None
 
 
@@ -66,6 +72,11 @@ def _spread(low: int, high: int) -> list[int]:
     gap = high - low
     steps = min(PROBES, gap - 1)
     return sorted({low + gap * step // (steps + 1) for step in range(1, steps + 1)} - {low, high})
+
+
+def _below(low: int, high: int) -> list[int]:
+    """Up to `PROBES` heights strictly between the two, at doubling distances from the upper one."""
+    return [height for height in (high - 2**power for power in range(PROBES)) if height > low]
 
 
 def _counts(gateway: ChainGateway, sender: str, numbers: list[int]) -> dict[int, int]:

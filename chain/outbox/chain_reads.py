@@ -1,10 +1,9 @@
 """What became of a signed transaction, asked of the chain."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from chain.gateway.errors import ChainError, NodeUnavailable, Reverted
-from chain.gateway.parse import hash_parse, number_parse, position_parse, receipt_parse
+from chain.gateway.parse import number_parse, position_parse, receipt_parse
 from chain.gateway.protocol import ChainGateway
 
 # More than any coin has; a fee of so much gas still fits its column.
@@ -80,38 +79,3 @@ def revert_reason(gateway: ChainGateway, call: dict[str, str], *, block_number: 
         except ChainError:
             return "chain.transaction_failed", "It failed in its block; the node does not keep the state that says why."
     return "chain.transaction_failed", "The reason cannot be reproduced; it may have run out of gas."
-
-
-def nonce_user_find(
-    gateway: ChainGateway, sender: str, nonce: int, *, low: int, high: int
-) -> tuple[int, dict[str, Any]] | None:
-    """The block and the transaction that used a nonce, looked for up to block `high`, and first above block `low`.
-
-    Halves the range by the account's count at a block, then reads one block. `None` where the nonce is not used yet.
-    Raises the gateway's errors; nodes keep old states for a while only.
-    """
-    if _count_at(gateway, sender, high) <= nonce:
-        return None
-    if _count_at(gateway, sender, low) > nonce:
-        low = 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _count_at(gateway, sender, middle) > nonce:
-            high = middle
-        else:
-            low = middle
-    block = gateway.request("eth_getBlockByNumber", [hex(high), True])
-    found = block.get("transactions") if isinstance(block, dict) else None
-    for transaction in found if isinstance(found, list) else []:
-        if (
-            isinstance(transaction, dict)
-            and str(transaction.get("from")).lower() == sender.lower()
-            and number_parse(transaction.get("nonce")) == nonce
-        ):
-            hash_parse(transaction.get("hash"))
-            return high, transaction
-    raise NodeUnavailable(f"The node's block {high} does not hold the transaction that its state speaks of.")
-
-
-def _count_at(gateway: ChainGateway, sender: str, block: int) -> int:
-    return position_parse(gateway.request("eth_getTransactionCount", [sender, hex(block)]), "count of transactions")

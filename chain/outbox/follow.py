@@ -8,14 +8,15 @@ from typing import Any
 from weighhouse.core.faults import fault_point
 
 from chain.gateway.errors import NodeBehind, NodeUnavailable
-from chain.gateway.jsonrpc import FINALITY_BLOCKS
-from chain.gateway.parse import hash_parse, number_parse, position_parse
+from chain.gateway.parse import number_parse, position_parse
 from chain.gateway.protocol import ChainGateway, Heads
 from chain.models import OutboxAttempt, OutboxState, OutboxTransaction
+from chain.nonces import transaction_at_nonce
 from chain.outbox import store
-from chain.outbox.chain_reads import Counts, Mined, mined_read, nonce_user_find, revert_reason
+from chain.outbox.chain_reads import Counts, Mined, mined_read, revert_reason
 from chain.outbox.errors import NonceTaken
 from chain.outbox.store import Lease
+from chain.sent import SentTransaction
 
 logger = logging.getLogger(__name__)
 
@@ -84,28 +85,33 @@ class Follower:
         return True
 
     def _nonce_used(self, row: OutboxTransaction, nonce: int) -> bool:
-        low = max((row.signed_block or 0) - FINALITY_BLOCKS, 0)
-        high = self.heads.latest.number
         try:
-            found = nonce_user_find(self.gateway, row.sender, nonce, low=low, high=high)
+            found = transaction_at_nonce(
+                self.gateway, row.sender, nonce, first=row.signed_block or 0, last=self.heads.latest.number
+            )
+            if found is None or found.place is None:
+                raise NodeBehind(f"The node cannot tell yet which transaction used the nonce {nonce}.")
         except (NodeUnavailable, NodeBehind) as error:
-            # The node lacks the old state: this row waits, the others go on.
+            # It may lack the old state: this row waits, the others go on.
             store.reason_set(self.lease, row, error)
             return False
-        if found is None:
-            return False
-        block, transaction = found
-        tx_hash = hash_parse(transaction.get("hash"))
-        ours = OutboxAttempt.objects.filter(hash=tx_hash).first()
+        ours = OutboxAttempt.objects.filter(hash=found.tx_hash).first()
         if ours is not None and ours.transaction_id == row.pk:
             # The receipt comes as soon as the node that has the block answers.
             return False
-        if ours is None and _same_call(row, transaction):
-            gas, fees = position_parse(transaction.get("gas"), "gas limit"), _fees(transaction)
-            store.attempt_adopt(self.lease, row, tx_hash=tx_hash, gas=gas, fees=fees)
-            logger.warning("Transaction %d (%s) is on chain as %s, unknown here.", row.pk, row.purpose, tx_hash)
-            return True
-        return self._foreign(row, NonceTaken(_foreign_words(nonce, tx_hash)), block)
+        if ours is None and _same_call(row, found):
+            return self._adopt(row, found)
+        return self._foreign(row, NonceTaken(_foreign_words(nonce, found.tx_hash)), found.place.number)
+
+    def _adopt(self, row: OutboxTransaction, found: SentTransaction) -> bool:
+        """Take what is on chain and does what the row wants for an attempt at it."""
+        transaction = self.gateway.request("eth_getTransactionByHash", [found.tx_hash])
+        if not isinstance(transaction, dict):
+            return False
+        gas, fees = position_parse(transaction.get("gas"), "gas limit"), _fees(transaction)
+        store.attempt_adopt(self.lease, row, tx_hash=found.tx_hash, gas=gas, fees=fees)
+        logger.warning("Transaction %d (%s) is on chain as %s, unknown here.", row.pk, row.purpose, found.tx_hash)
+        return True
 
     def _foreign(self, row: OutboxTransaction, error: NonceTaken, block: int) -> bool:
         """Only when the stranger's block is final can none of ours be mined any more; until then, wait."""
@@ -124,13 +130,9 @@ def _foreign_words(nonce: int, tx_hash: str) -> str:
     )
 
 
-def _same_call(row: OutboxTransaction, transaction: Mapping[str, Any]) -> bool:
-    data = transaction.get("input", transaction.get("data"))
-    return (
-        str(transaction.get("to")).lower() == row.to.lower()
-        and str(data).lower() == row.data
-        and number_parse(transaction.get("value")) == row.value_wei
-    )
+def _same_call(row: OutboxTransaction, found: SentTransaction) -> bool:
+    to = (found.to or "").lower()
+    return (to, "0x" + found.data.hex(), found.value) == (row.to.lower(), row.data, row.value_wei)
 
 
 def _fees(transaction: Mapping[str, Any]) -> tuple[int, int]:

@@ -83,7 +83,7 @@ def plans_of(read) -> list[str]:
     return plans
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads the words of SQLite's planner")
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("read", "used"),
     [

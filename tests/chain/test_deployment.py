@@ -19,6 +19,7 @@ from chain.gateway import get_gateway
 from chain.gateway.fake import FakeGateway
 from chain.gateway.jsonrpc import JsonRpcGateway
 from chain.market_roles import fee_set, roles_read, roles_report
+from chain.transactions import receipt_wait
 
 DEPLOYER = DEVELOPMENT_ACCOUNTS[0]
 ADMIN, GUARDIAN, PAUSER, TREASURY = (account.address for account in DEVELOPMENT_ACCOUNTS[:4])
@@ -257,7 +258,7 @@ def test_demo_operator_is_registered_once_and_again_when_it_was_disabled(market,
     people = (OPERATOR_OWNER.address, OPERATOR_KEY.address, OPERATOR_PAYEE.address)
     assert (operator.owner, operator.key, operator.payee, operator.is_disabled) == (*people, False)
     disable = licence_market(book).disable_operator(1).wallet_params()
-    market.anvil.rpc("eth_sendTransaction", {"from": GUARDIAN, **disable})
+    receipt_wait(market.anvil.rpc("eth_sendTransaction", {"from": GUARDIAN, **disable}), gateway=market.gateway)
     assert demo.operator_register() == 2
 
 

@@ -245,6 +245,22 @@ def test_node_that_keeps_the_state_of_some_blocks_tells_of_those(chain):
     assert chain.fate(first_block=92).fate == Fate.REPLACED
 
 
+def test_search_reaches_the_last_states_of_a_node_that_prunes(chain):
+    last, used = 10**7, 10**7 - 90
+    missing = {"error": {"code": -32000, "message": "missing trie node"}}
+
+    def count(_who: str, at: str) -> Any:
+        if at == "latest":
+            return "0x4"
+        return missing if int(at, 16) < last - 128 else hex(3 + (int(at, 16) >= used))
+
+    chain.answers["eth_getTransactionCount"] = count
+    chain.answers["eth_getBlockByNumber"] = lambda at, full: block(
+        last if at == "latest" else int(at, 16), [sent(OTHER, at=used)] if full else []
+    )
+    assert chain.fate(first_block=100).fate == Fate.REPLACED
+
+
 @pytest.mark.parametrize(("code", "words"), [(-32603, "internal error"), (-32000, "request timed out")])
 def test_node_that_fails_in_the_middle_of_a_search_concludes_nothing(chain, code, words):
     chain.answers |= used_at(37, sent(OTHER, at=37))

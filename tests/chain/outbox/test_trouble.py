@@ -11,7 +11,6 @@ from chain.gateway.classify import error_name
 from chain.gateway.errors import NodeUnavailable, RpcError
 from chain.models import OutboxAccount, OutboxAttempt, OutboxTransaction
 from chain.outbox.broadcast import Sent, raw_send
-from chain.outbox.chain_reads import nonce_user_find
 from chain.outbox.errors import LowBalance
 from chain.outbox.selectors import outbox_status
 from chain.outbox.services import outbox_cancel, transaction_enqueue
@@ -320,22 +319,6 @@ def test_nonce_that_a_lagging_node_gave_twice_is_given_up_and_the_call_is_not_ta
     send_once(sender)
     assert (refreshed(second).outcome, outbox.minted()) == ("succeeded", [5, 5])
     assert refreshed(first).state == "final"
-
-
-def test_user_of_a_nonce_is_found_among_many_blocks(outbox):
-    market = outbox.market
-    low = int(outbox.rpc("eth_blockNumber"), 16)
-    market.mine(37)
-    nonce = outbox.nonce()
-    hashes = [outbox.by_key() for _ in range(3)]
-    market.mine(51)
-    high = int(outbox.rpc("eth_blockNumber"), 16)
-    for place, tx_hash in enumerate(hashes):
-        block, found = nonce_user_find(get_gateway(), outbox.address, nonce + place, low=low, high=high)
-        assert (found["hash"], block) == (tx_hash, low + 38 + place)
-    assert nonce_user_find(get_gateway(), outbox.address, nonce + 3, low=low, high=high) is None
-    block, found = nonce_user_find(get_gateway(), outbox.address, nonce, low=high - 1, high=high)
-    assert (found["hash"], block) == (hashes[0], low + 38), "also where it is older than expected"
 
 
 def test_re_org_that_removes_the_block_moves_back_and_the_same_signature_is_mined_again(outbox, by_hand):
