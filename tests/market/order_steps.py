@@ -32,9 +32,7 @@ def send(market: Market, transaction: dict[str, str]) -> str:
     """Its hash, once it is in a block; at once where none is mined."""
     tx_hash = market.anvil.rpc("eth_sendTransaction", transaction)
     if market.anvil.rpc("anvil_getAutomine"):
-        market.anvil.spawned.wait_until(
-            lambda: market.anvil.rpc("eth_getTransactionReceipt", tx_hash) is not None, what="in a block"
-        )
+        market.anvil.mined(tx_hash)
     return str(tx_hash)
 
 

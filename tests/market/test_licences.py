@@ -214,7 +214,7 @@ def test_api_purchase_of_a_native_plan_is_one_call_that_buys(market, client):
     body = client.get(f"/api/v1/plans/{plan_id}/purchase", {"recipient": BUYER}).json()
     (buy,) = body["transactions"]
     sent = {"from": BUYER, "to": buy["to"], "data": buy["data"], "value": hex(int(buy["value"]))}
-    market.anvil.rpc("eth_sendTransaction", sent)
+    market.anvil.mined(market.anvil.rpc("eth_sendTransaction", sent))
     market.index()
     assert [view.plan.plan_id for view in selectors.licence_list_for_holder(BUYER)] == [plan_id]
 
@@ -225,7 +225,8 @@ def test_api_purchase_in_a_token_approves_exactly_the_price_and_buys(market, cli
     body = client.get(f"/api/v1/plans/{plan_id}/purchase", {"recipient": BUYER}).json()
     assert [call["purpose"] for call in body["transactions"]] == ["approve", "buy"]
     for call in body["transactions"]:
-        market.anvil.rpc("eth_sendTransaction", {"from": BUYER, "to": call["to"], "data": call["data"]})
+        sent = {"from": BUYER, "to": call["to"], "data": call["data"]}
+        market.anvil.mined(market.anvil.rpc("eth_sendTransaction", sent))
     market.index()
     assert len(selectors.licence_list_for_holder(BUYER)) == 1
     market_address = market.book.contract("LicenceMarket").address

@@ -104,7 +104,7 @@ def test_job_before_the_index_noticed_the_reorg_is_refused_with_both_blocks(mark
 def test_purchase_that_is_mined_again_returns_by_itself(removed, market, client):
     model_id, _, licence_id, raw = removed
     market.mine(2)
-    market.anvil.rpc("eth_sendRawTransaction", raw)
+    market.anvil.mined(market.anvil.rpc("eth_sendRawTransaction", raw))
     market.index()
     assert services.licence_require(holder=BUYER, model_id=model_id).licence_id == licence_id
     assert client.get(f"/licences/{licence_id}/").status_code == 200
@@ -115,7 +115,7 @@ def test_purchase_that_is_mined_again_with_another_number_leaves_the_old_one_gon
     _, plan_id, licence_id, raw = removed
     taken = market.buy(plan_id, by=market.outsider)
     second = market.buy(plan_id, by=market.outsider)
-    market.anvil.rpc("eth_sendRawTransaction", raw)
+    market.anvil.mined(market.anvil.rpc("eth_sendRawTransaction", raw))
     market.index()
     (own,) = [event for event in event_list(name="LicenceBought") if event.args["holder"] == BUYER]
     assert (taken, int(own.args["licenceId"])) == (licence_id, second + 1)
@@ -126,7 +126,7 @@ def test_purchase_that_is_mined_again_with_another_number_leaves_the_old_one_gon
 
 def test_purchase_that_is_removed_twice_is_remembered_once(removed, market):
     _, _, licence_id, raw = removed
-    market.anvil.rpc("eth_sendRawTransaction", raw)
+    market.anvil.mined(market.anvil.rpc("eth_sendRawTransaction", raw))
     market.index()
     assert Licence.objects.count() == 1
     market.anvil.rpc("anvil_reorg", 1, [])

@@ -82,7 +82,7 @@ def test_order_that_the_contract_refused_shows_the_reason(signed_in, buyer, list
     market = listed.market
     request = call_data("LicenceMarket", "buy", [listed.plan_id, b"\x00" * 32, buyer.address])
     sent = {"from": buyer.address, "gas": hex(500_000), **request.wallet_params()}
-    tx_hash = market.gateway.request("eth_sendTransaction", [sent])
+    tx_hash = market.anvil.mined(market.anvil.rpc("eth_sendTransaction", sent))
     order, _ = services.order_record(account=buyer, tx_hash=tx_hash, kind="buy", plan_id=listed.plan_id)
     client = signed_in(buyer)
     response = client.get(f"/orders/{order.pk}/state/")

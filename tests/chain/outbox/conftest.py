@@ -94,7 +94,8 @@ class Outbox:
     def by_key(self, **fields: object) -> str:
         """Somebody else uses the operator's key: a transfer to the buyer. The hash."""
         transaction = {"from": self.address, "to": self.market.buyer, "value": "0x1", "gas": hex(30_000), **fields}
-        return str(self.rpc("eth_sendTransaction", transaction))
+        tx_hash = str(self.rpc("eth_sendTransaction", transaction))
+        return self.market.anvil.mined(tx_hash) if self.rpc("anvil_getAutomine") else tx_hash
 
     def finalise(self) -> None:
         self.market.mine(70)
