@@ -18,13 +18,17 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from models_registry.runtime.inside.serve import Refusal
+from models_registry.runtime.inside.serve import Exchange, Refusal
+from models_registry.runtime.inside.streaming import TextStream
 
-BATCH_SIZE = 16
+BATCH_SIZE = 32
+BATCH_TOKENS = 4096
 LONGEST = 8192
 # Position tables of these start behind the padding token's index.
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"})
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Tidying spaces would change text that was given out before.
+_PLAIN_TEXT = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
 _TRUSTED_LOADING = {"local_files_only": True, "trust_remote_code": False}
 
 
@@ -62,7 +66,9 @@ def _network(auto: Any, path: str, config: Any, *, dtype: torch.dtype) -> tuple[
 
 
 class Model:
-    """A network with its tokenizer. Subclasses are the tasks."""
+    """A network with its tokenizer. Subclasses are the tasks. `exchange` is the request that runs, where one does."""
+
+    exchange: Exchange | None = None
 
     def __init__(self, network: Any, tokenizer: Any, device: str) -> None:
         self.network, self.tokenizer, self.device = network, tokenizer, device
@@ -88,14 +94,16 @@ class Model:
         whole = self.tokenizer(texts, verbose=False)["input_ids"]
         too_long = [position for position, ids in enumerate(whole) if len(ids) > longest]
         if too_long and not truncate:
-            raise Refusal("input.invalid", "too_long", position=too_long[0], max_length=longest)
+            raise Refusal("input.invalid", "too_long", position=too_long[0], positions=too_long, max_length=longest)
         cut = list(whole)
         for position in too_long:
             cut[position] = self._cut(texts[position], whole[position], longest, keep_end)
-        if any(not ids for ids in cut):
-            raise Refusal("input.invalid", "no_tokens", position=[bool(ids) for ids in cut].index(False))
-        if max(max(ids) for ids in cut) >= self.vocabulary:
-            raise Refusal("model.unloadable", "vocabulary")
+        empty = [position for position, ids in enumerate(cut) if not ids]
+        if empty:
+            raise Refusal("input.invalid", "no_tokens", position=empty[0], positions=empty)
+        unknown = [position for position, ids in enumerate(cut) if max(ids) >= self.vocabulary]
+        if unknown:
+            raise Refusal("model.unloadable", "vocabulary", positions=unknown)
         return Tokens(cut, too_long)
 
     def pad(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,18 +115,33 @@ class Model:
         return ids, mask
 
     def in_batches(self, rows: list[list[int]], compute: Callable[..., torch.Tensor]) -> dict[str, Any]:
-        """Run rows of like length together; results in the order of the rows, fp32 [rows, width]."""
-        order = sorted(range(len(rows)), key=lambda position: len(rows[position]))
+        """Run rows of like length together; results in the order of the rows, fp32 [rows, width].
+
+        `batches` are the shapes that ran, `row_batches` the batch of each row.
+        """
         results: list[torch.Tensor] = [torch.empty(0)] * len(rows)
-        shapes = []
-        for start in range(0, len(order), self.batch_size):
-            chosen = order[start : start + self.batch_size]
+        shapes: list[list[int]] = []
+        places = [0] * len(rows)
+        for chosen in self._batches([len(row) for row in rows]):
+            if self.exchange is not None:
+                self.exchange.check()
             ids, mask = self.pad([rows[position] for position in chosen])
-            shapes.append([ids.shape[0], ids.shape[1]])
             for position, result in zip(chosen, compute(ids, mask), strict=True):
-                results[position] = result
+                results[position], places[position] = result, len(shapes)
+            shapes.append([ids.shape[0], ids.shape[1]])
         table = torch.stack(results).to("cpu", torch.float32).contiguous()
-        return {"data": table.numpy().astype("<f4").tobytes(), "shape": list(table.shape), "batches": shapes}
+        data = table.numpy().astype("<f4").tobytes()
+        return {"data": data, "shape": list(table.shape), "batches": shapes, "row_batches": places}
+
+    def _batches(self, lengths: list[int]) -> list[list[int]]:
+        """Positions of rows by length, `batch_size` and `BATCH_TOKENS` at most in each batch."""
+        batches: list[list[int]] = []
+        for position in sorted(range(len(lengths)), key=lengths.__getitem__):
+            rows = len(batches[-1]) + 1 if batches else 0
+            if not batches or rows > self.batch_size or rows * lengths[position] > BATCH_TOKENS:
+                batches.append([])
+            batches[-1].append(position)
+        return batches
 
     def _longest(self) -> int:
         config = self.network.config
@@ -144,7 +167,8 @@ class Tokens:
         self.rows, self.truncated = rows, truncated
 
     def usage(self) -> dict[str, Any]:
-        return {"input_tokens": sum(map(len, self.rows)), "truncated": self.truncated}
+        lengths = list(map(len, self.rows))
+        return {"input_tokens": sum(lengths), "row_tokens": lengths, "truncated": self.truncated}
 
 
 class Embedder(Model):
@@ -204,7 +228,7 @@ class Generator(Model):
     def run(self, texts: list[str], parameters: dict[str, Any]) -> dict[str, Any]:
         room = min(parameters["max_new_tokens"], self.max_length - 1)
         tokens = self.tokens(texts, room=room, truncate=parameters["truncate"], keep_end=True)
-        answers = [self._continue(ids, parameters, room) for ids in tokens.rows]
+        answers = [self._continue(position, ids, parameters, room) for position, ids in enumerate(tokens.rows)]
         return {
             "texts": answers,
             "batches": [[1, len(ids)] for ids in tokens.rows],
@@ -212,21 +236,26 @@ class Generator(Model):
             "output_tokens": sum(answer["output_tokens"] for answer in answers),
         }
 
-    def _continue(self, ids: list[int], parameters: dict[str, Any], room: int) -> dict[str, Any]:
+    def _continue(self, position: int, ids: list[int], parameters: dict[str, Any], room: int) -> dict[str, Any]:
         torch.manual_seed(parameters["seed"])
-        stops = _StopTexts(self.tokenizer, len(ids), parameters["stop"])
+        exchange = self.exchange
+        stream = TextStream(
+            lambda written: _text(self.tokenizer.decode(written, **_PLAIN_TEXT)),
+            stops=parameters["stop"],
+            give=lambda text: exchange.part(position, text) if exchange is not None else None,
+        )
         prompt = torch.tensor([ids], device=self.device)
         whole = self.network.generate(
             prompt,
             attention_mask=torch.ones_like(prompt),
             max_new_tokens=room,
-            stopping_criteria=StoppingCriteriaList([stops]),
+            stopping_criteria=StoppingCriteriaList([_AfterToken(len(ids), stream, exchange)]),
             logits_processor=LogitsProcessorList([_Finite()]),
             **_sampling(parameters),
         )
         written = whole[0][len(ids) :].tolist()
-        text, stopped = stops.cut(_text(self.tokenizer.decode(written, skip_special_tokens=True)))
-        ended = stopped or (bool(written) and written[-1] in self._end_tokens())
+        text = stream.finish()
+        ended = stream.is_stopped or (bool(written) and written[-1] in self._end_tokens())
         return {"text": text, "finish_reason": "stop" if ended else "length", "output_tokens": len(written)}
 
     def _end_tokens(self) -> list[int]:
@@ -243,22 +272,17 @@ class _Finite(LogitsProcessor):
         return scores
 
 
-class _StopTexts(StoppingCriteria):
-    """Ends a generation whose text holds one of the stop texts."""
+class _AfterToken(StoppingCriteria):
+    """Called after each token: hands its text on, ends at a stop text, or where nobody wants the rest."""
 
-    def __init__(self, tokenizer: Any, prompt_length: int, stops: list[str]) -> None:
-        self._tokenizer, self._prompt_length, self._stops = tokenizer, prompt_length, stops
+    def __init__(self, prompt_length: int, stream: TextStream, exchange: Exchange | None) -> None:
+        self._prompt_length, self._stream, self._exchange = prompt_length, stream, exchange
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        text = ""
-        if self._stops:
-            text = self._tokenizer.decode(input_ids[0][self._prompt_length :], skip_special_tokens=True)
-        found = any(stop in text for stop in self._stops)
-        return torch.tensor([found], device=input_ids.device)
-
-    def cut(self, text: str) -> tuple[str, bool]:
-        places = [place for stop in self._stops if (place := text.find(stop)) >= 0]
-        return (text[: min(places)], True) if places else (text, False)
+        if self._exchange is not None:
+            self._exchange.check()
+        self._stream.push(input_ids[0][self._prompt_length :].tolist())
+        return torch.tensor([self._stream.is_stopped], device=input_ids.device)
 
 
 def _text(value: Any) -> str:
