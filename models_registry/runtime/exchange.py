@@ -20,15 +20,21 @@ _WORDS = "The runner's pieces of text were refused"
 class Stop:
     """Whether a running request is still wanted. A runner that is asked to stop and does not is given up.
 
-    1. While an answer is awaited, `look` is called; once `is_cancelled` says so, the runner is told by `tell`.
-    2. It has `grace_s` to end in order, by an answer or a refusal; then it lives on, and `reason` is raised.
-    3. After that `look` raises `reason` itself, and the owner ends the runner.
+    1. While the request is sent, `look_early` raises as soon as `is_cancelled` says so: half a request is of no use.
+    2. While an answer is awaited, `look` is called; once `is_cancelled` says so, the runner is told by `tell`.
+    3. It has `grace_s` to end in order, by an answer or a refusal; then it lives on, and `reason` is raised.
+    4. After that, or where it could not be told, `look` raises `reason` itself, and the owner ends the runner.
     """
 
     def __init__(self, *, tell: Callable[[], None], is_cancelled: Callable[[], bool], grace_s: float) -> None:
         self.reason: Exception | None = None
         self._tell, self._is_cancelled, self._grace_s = tell, is_cancelled, grace_s
         self._give_up_at = 0.0
+
+    def look_early(self) -> None:
+        """Raises RunnerCancelledError."""
+        if self._is_cancelled():
+            raise RunnerCancelledError(CANCELLED)
 
     def look(self) -> None:
         """Raises `reason` when the runner did not stop in time."""
@@ -39,10 +45,13 @@ class Stop:
             raise self.reason
 
     def ask(self, reason: Exception) -> None:
-        """Tell the runner to stop. The first reason stays."""
+        """Tell the runner to stop. The first reason stays. Raises it where the runner does not listen."""
         if self.reason is None:
             self.reason, self._give_up_at = reason, time.monotonic() + self._grace_s
-            self._tell()
+            try:
+                self._tell()
+            except (TimeoutError, OSError) as error:
+                raise reason from error
 
 
 class Pieces:

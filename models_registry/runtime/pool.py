@@ -216,8 +216,7 @@ class RunnerPool:
             slot.turns.put_back(calls, alone=_at_fault(calls, error))
         elif isinstance(error, Exception):
             slot.turns.put_back(calls, alone=set(calls))
-        else:  # the leader's thread was interrupted: nobody is at fault
-            slot.turns.put_back(calls[1:], alone=set())
+        # Else the leader's thread was interrupted: nobody is at fault, and `release` sees to the others.
         return isinstance(error, Exception)
 
     def _started(self, spec: RunnerSpec, slot: _Slot) -> Runner:

@@ -15,13 +15,14 @@ from weighhouse.core.errors import WeighhouseError
 from models_registry.runtime import answers, joining, sandbox
 from models_registry.runtime.errors import (
     ModelUnloadableError,
+    RunnerCancelledError,
     RunnerCrashedError,
     RunnerDeadlineError,
     RunnerError,
     RunnerOutOfMemoryError,
     RunnerProtocolError,
 )
-from models_registry.runtime.exchange import OnText, Pieces, Stop
+from models_registry.runtime.exchange import CANCELLED, OnText, Pieces, Stop
 from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.specs import RunnerSpec, RunResult
 from models_registry.runtime.tasks import TASKS
@@ -160,18 +161,21 @@ class Runner:
         """Send a request and return its last word, `done` or `failed`; pieces of text are handed on before."""
         if not self._process.channel.is_quiet():
             raise self._spoke_unasked()
+        if is_cancelled():
+            self._lives_on = True  # it knows of nothing yet
+            raise RunnerCancelledError(CANCELLED)
         # The id is not known before the request, so that an answer cannot be sent ahead of it.
         identity = os.urandom(16)
         request = {"id": identity, "inputs": inputs, "parameters": dict(parameters), "streams": on_text is not None}
         most_bytes = TASKS[self.spec.task].max_reply_bytes
         pieces = _pieces(on_text, len(inputs), parameters, most_bytes) if on_text is not None else None
         stop = Stop(
-            tell=lambda: self._send({"cancel": identity}, until=until),
+            tell=lambda: self._process.channel.send({"cancel": identity}, until=time.monotonic() + _SHORTEST_GRACE_S),
             is_cancelled=is_cancelled,
             # Longer than a new start takes it is not worth waiting for.
             grace_s=max(_SHORTEST_GRACE_S, min(self.load_s, _LONGEST_GRACE_S)),
         )
-        self._send(request, until=until)
+        self._send(request, until=until, look=stop.look_early)
         while True:
             reply = self._receive(limit=most_bytes + _REPLY_OVERHEAD, until=until, look=stop.look)
             if reply.get("id") != identity:
@@ -223,9 +227,9 @@ class Runner:
             "batches": shapes,
         }
 
-    def _send(self, message: dict[str, Any], *, until: float) -> None:
+    def _send(self, message: dict[str, Any], *, until: float, look: Callable[[], None] | None = None) -> None:
         try:
-            self._process.channel.send(message, until=until)
+            self._process.channel.send(message, until=until, look=look)
         except TimeoutError as error:
             raise self._late() from error
         except OSError as error:

@@ -97,6 +97,7 @@ class Turns:
         self._queues: OrderedDict[str, deque[Call]] = OrderedDict()
         self._leader: Call | None = None
         self._last_buyer = ""
+        self._taken: list[Call] = []
         self._began_at = self._ended_at = 0.0
         self._count = self._before = 1  # calls of this turn, and of the one before
         self._call_s = 0.0  # what a call took of late
@@ -142,7 +143,7 @@ class Turns:
             taken = self._companions(leader)
             for call in taken:
                 call.state = State.TAKEN
-            self._count = 1 + len(taken)
+            self._taken, self._count = taken, 1 + len(taken)
             return [leader, *taken]
 
     def put_back(self, calls: list[Call], *, alone: set[Call]) -> None:
@@ -151,14 +152,7 @@ class Turns:
         Each of them may take all of its time before the last one's turn comes, so that much longer they wait.
         """
         with self._lock:
-            patience_s = sum(call.deadline_s for call in calls)
-            for call in reversed(calls):
-                if call.state is State.ENDED:
-                    continue
-                call.state, call.joins = State.WAITS, call.joins and call not in alone
-                call.until = time.monotonic() + patience_s
-                self._queues.setdefault(call.buyer, deque()).appendleft(call)
-                self._queues.move_to_end(call.buyer, last=False)
+            self._put_back(calls, alone)
 
     def separate(self, buyer: str) -> None:
         """Join the waiting calls of a buyer with nobody's."""
@@ -167,9 +161,11 @@ class Turns:
                 call.joins = False
 
     def release(self, leader: Call) -> None:
-        """End the turn; the next one begins."""
+        """End the turn; the next one begins. Calls that it took along and left without an answer wait again."""
         with self._lock:
             if self._leader is leader:
+                self._put_back([call for call in self._taken if call.state is State.TAKEN], set())
+                self._taken = []
                 self._leader, self._before, self._ended_at = None, self._count, time.monotonic()
                 took = (self._ended_at - self._began_at) / self._count
                 self._call_s = took if self._call_s == 0.0 else 0.8 * self._call_s + 0.2 * took
@@ -189,6 +185,15 @@ class Turns:
     def _busy(self, reason: str) -> RunnerBusyError:
         seconds = min(_LONGEST_RETRY_S, max(1, math.ceil(self._waiting() * self._call_s)))
         return RunnerBusyError(f"{reason} Try again in {seconds} s.", retry_after_s=seconds)
+
+    def _put_back(self, calls: list[Call], alone: set[Call]) -> None:
+        patience_s = sum(call.deadline_s for call in calls)
+        for call in reversed(calls):
+            if call.state is not State.ENDED:
+                call.state, call.joins = State.WAITS, call.joins and call not in alone
+                call.until = time.monotonic() + patience_s
+                self._queues.setdefault(call.buyer, deque()).appendleft(call)
+                self._queues.move_to_end(call.buyer, last=False)
 
     def _waiting(self) -> int:
         return sum(map(len, self._queues.values()))

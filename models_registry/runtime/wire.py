@@ -53,10 +53,15 @@ class HostChannel:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
 
-    def send(self, message: dict[str, Any], *, until: float) -> None:
-        """Write a frame before the monotonic time `until`. Raises TimeoutError, OSError."""
-        self._end.settimeout(_left(until))
-        self._end.sendall(encode(message))
+    def send(self, message: dict[str, Any], *, until: float, look: Callable[[], None] | None = None) -> None:
+        """Write a frame before the monotonic time `until`. Raises TimeoutError, OSError. `look` is as in `receive`."""
+        view = memoryview(encode(message))
+        while view:
+            self._set_timeout(until, look)
+            try:
+                view = view[self._end.send(view) :]
+            except TimeoutError:
+                continue  # `_left` says when the time is over
 
     def receive(self, *, limit: int, until: float, look: Callable[[], None] | None = None) -> dict[str, Any]:
         """Read a frame of at most `limit` bytes. Raises TimeoutError, EOFError, OSError, FrameError.
@@ -89,11 +94,7 @@ class HostChannel:
         # so that a length alone reserves no memory.
         buffer = bytearray()
         while len(buffer) < count:
-            left = _left(until)
-            if look is not None:
-                look()
-                left = min(left, _LOOK_S)
-            self._end.settimeout(left)
+            self._set_timeout(until, look)
             try:
                 part = self._end.recv(min(count - len(buffer), 1 << 20))
             except TimeoutError:
@@ -102,6 +103,13 @@ class HostChannel:
                 raise EOFError
             buffer += part
         return bytes(buffer)
+
+    def _set_timeout(self, until: float, look: Callable[[], None] | None) -> None:
+        left = _left(until)
+        if look is not None:
+            look()
+            left = min(left, _LOOK_S)
+        self._end.settimeout(left)
 
 
 class RunnerChannel:

@@ -163,9 +163,17 @@ def test_runner_that_does_not_react_to_a_cancel_is_ended(start, payload):
     assert runner.is_closed and eventually(lambda: not any(map(is_running, processes)))
 
 
+def test_runner_that_does_not_read_its_request_can_be_cancelled(start):
+    runner, cancelled = start("silent", "feature-extraction"), threading.Event()
+    threading.Timer(0.2, cancelled.set).start()
+    with pytest.raises(RunnerCancelledError):
+        runner.run(["x" * 4_000_000], PARAMETERS, until=time.monotonic() + 200, is_cancelled=cancelled.is_set)
+    assert runner.is_closed
+
+
 def test_answer_that_comes_after_a_cancel_is_given_to_nobody_and_the_runner_lives(start):
     """The next request reads its own answer."""
-    runner = start("good", "feature-extraction")
+    runner, looks = start("good", "feature-extraction"), iter([False, False])
     with pytest.raises(RunnerCancelledError):
-        runner.run(["good"], PARAMETERS, until=time.monotonic() + 10, is_cancelled=lambda: True)
-    assert not runner.is_closed
+        runner.run(["good"], PARAMETERS, until=time.monotonic() + 60, is_cancelled=lambda: next(looks, True))
+    assert not runner.is_closed and runner.is_alive()

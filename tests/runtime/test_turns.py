@@ -173,7 +173,11 @@ def test_calls_put_back_go_first_and_those_at_fault_alone(turns):
     turns.enter(later)
     turns.put_back([leader, good, bad, other], alone={bad})
     turns.release(leader)
-    assert turns.wait(good) and turns.gather(good) == [good, leader, later, other]
+    assert turns.wait(good)
+    together = turns.gather(good)
+    assert together == [good, leader, later, other]
+    for one in together:
+        one.end(ANSWER)
     turns.release(good)
     assert turns.wait(bad) and turns.gather(bad) == [bad]
 
@@ -229,6 +233,14 @@ def test_interrupted_call_hands_its_turn_on(turns):
     turns.enter(other)
     turns.leave(leader)
     assert turns.wait(other)
+
+
+def test_calls_that_an_interrupted_leader_took_along_wait_again(turns):
+    leader, taken = leading(turns), call("taken")
+    turns.enter(taken)
+    assert turns.gather(leader) == [leader, taken]
+    turns.leave(leader)
+    assert turns.wait(taken) and taken.joins
 
 
 def test_many_threads_get_one_turn_each_and_never_two_at_once(turns):

@@ -88,6 +88,8 @@ def _answer(channel: RunnerChannel, model: Any) -> None:
     model.exchange = Exchange(channel, request)
     try:
         reply = {"kind": "done", **model.run(request["inputs"], request["parameters"])}
+    except EOFError:
+        raise  # the host is gone
     except Refusal as refusal:
         reply = {"kind": "failed", **refusal.fields}
     except Exception as error:  # noqa: BLE001 - likewise
