@@ -113,7 +113,7 @@ class RunnerPool:
         self,
         spec: RunnerSpec,
         slot: _Slot,
-        texts: list[str],
+        texts: list[Any],
         *,
         parameters: Mapping[str, Any],
         started: float,
@@ -214,7 +214,7 @@ class RunnerPool:
             runner.close()
 
 
-def _validated(spec: RunnerSpec, inputs: Any, parameters: Any) -> tuple[list[str], dict[str, Any]]:
+def _validated(spec: RunnerSpec, inputs: Any, parameters: Any) -> tuple[list[Any], dict[str, Any]]:
     if spec.task not in TASKS:
         raise ModelUnloadableError(f"There is no task {ascii(spec.task)[:60]}. There are: {', '.join(TASKS)}.")
     if spec.dtype not in DTYPES:

@@ -27,7 +27,7 @@ from models_registry.runtime.specs import RunnerSpec, RunResult
 from models_registry.runtime.tasks import TASKS
 from models_registry.runtime.wire import FrameError
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow")
 _REPLY_OVERHEAD = 64 * 1024
 _READY_LIMIT = 8 * 1024 * 1024
 
@@ -47,6 +47,7 @@ class Runner:
         started = time.monotonic()
         until = started + plan.config.start_timeout_s
         self.spec, self.jobs = spec, 0
+        self.facts: dict[str, Any] = {}
         self._plan = plan
         _versions(plan.config.libraries)
         self._process = sandbox.launch(plan, launcher, entry=entry, model=spec.release_path)
@@ -80,26 +81,27 @@ class Runner:
         """The end of what it printed, for the operator."""
         return self._process.log.text()
 
-    def run(self, texts: list[str], parameters: Mapping[str, Any], *, until: float) -> RunResult:
+    def run(self, inputs: list[Any], parameters: Mapping[str, Any], *, until: float) -> RunResult:
         """Answer one validated request before the monotonic time `until`.
 
         Raises InputError (the runner lives on), RunnerDeadlineError, RunnerCrashedError, RunnerOutOfMemoryError,
         RunnerProtocolError, OutputInvalidError, RunnerError.
         """
         started = time.monotonic()
+        task = TASKS[self.spec.task]
         # The id is not known before the request, so that an answer cannot be sent ahead of it.
-        request = {"id": os.urandom(16), "inputs": texts, "parameters": dict(parameters)}
+        request = {"id": os.urandom(16), "inputs": task.wire_inputs(inputs), "parameters": dict(parameters)}
         self.jobs += 1
         try:
             if not self._process.channel.is_quiet():
                 raise self._spoke_unasked()
             self._send(request, until=until)
-            limit = TASKS[self.spec.task].max_reply_bytes + _REPLY_OVERHEAD
+            limit = task.max_reply_bytes + _REPLY_OVERHEAD
             reply = self._receive(limit=limit, until=until)
             if reply.get("id") != request["id"]:
                 raise RunnerProtocolError("The runner answered another request. The runner was ended.")
             done = self._expect(reply, "done")
-            return self._result(done, texts, parameters, started)
+            return self._result(done, inputs, parameters, started)
         except InputError:
             raise
         except BaseException as error:
@@ -118,12 +120,15 @@ class Runner:
         self._process.close()
 
     def _result(
-        self, done: answers.Message, texts: list[str], parameters: Mapping[str, Any], started: float
+        self, done: answers.Message, inputs: list[Any], parameters: Mapping[str, Any], started: float
     ) -> RunResult:
-        count = len(texts)
+        count = len(inputs)
+        most = answers.rows_most(self.spec.task, count=count, parameters=parameters)
         return RunResult(
-            outputs=answers.outputs(self.spec.task, done, count=count, known=self.facts),
-            fingerprint=self._fingerprint(answers.batches(done, count=count), parameters),
+            outputs=answers.outputs(
+                self.spec.task, done, count=count, known=self.facts, inputs=inputs, parameters=parameters
+            ),
+            fingerprint=self._fingerprint(answers.batches(done, count=count, most=most), parameters),
             timings={"run_s": time.monotonic() - started},
             usage=answers.usage(done, count=count),
         )
@@ -170,7 +175,7 @@ class Runner:
         raise RunnerProtocolError("The runner sent another message than was due. The runner was ended.")
 
     def _failure(self, message: dict[str, Any]) -> WeighhouseError:
-        return answers.failure(message)
+        return answers.failure(message, known=self.facts)
 
     def _late(self) -> RunnerError:
         return RunnerDeadlineError("The model did not answer in time; it was stopped. Send less, or allow more time.")
