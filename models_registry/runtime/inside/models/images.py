@@ -17,7 +17,7 @@ _KINDS = ("PNG", "JPEG", "WEBP")
 
 
 class ImageClassifier(Model):
-    """A score for every label. Images go through one by one: they may come out in different sizes."""
+    """A score for every label. Images go through one by one: they come out in different sizes, and are large."""
 
     def __init__(self, network: Any, processor: Any, *, device: str) -> None:
         super().__init__(network, device=device)
@@ -28,10 +28,9 @@ class ImageClassifier(Model):
         return {**super().facts(), "labels": self.labels()}
 
     def run(self, inputs: list[bytes], parameters: dict[str, Any]) -> dict[str, Any]:
-        images = [_opened(data, position) for position, data in enumerate(inputs)]
         scores, shapes = [], []
-        for image in images:
-            pixels = self.processor(images=image, return_tensors="pt")["pixel_values"]
+        for position, data in enumerate(inputs):
+            pixels = self.processor(images=opened(data, position), return_tensors="pt")["pixel_values"]
             pixels = pixels.to(self.device, self.network.dtype)
             shapes.append([1, int(pixels.shape[-1])])
             scores.append(self.probabilities(finite(self.network(pixel_values=pixels).logits))[0])
@@ -44,7 +43,7 @@ class ImageClassifier(Model):
         }
 
 
-def _opened(data: bytes, position: int) -> Image.Image:
+def opened(data: bytes, position: int) -> Image.Image:
     """The image, upright and in RGB, as transformers' pipeline opens it. The size is checked before decoding."""
     try:
         with warnings.catch_warnings():

@@ -10,9 +10,9 @@ from models_registry.runtime.inside.models.base import Model, finite, text_of
 from models_registry.runtime.inside.serve import Refusal
 
 _RATES = (8_000, 48_000)
-# Zero crossings of the resampling filter on each side, and how many outputs are computed at once.
+# Zero crossings of the resampling filter on each side, and how many products are computed at once.
 _CROSSINGS = 16
-_BLOCK = 1 << 14
+_PRODUCTS = 1 << 20
 _ROLLOFF = 0.945
 
 _Samples = np.ndarray[Any, np.dtype[np.float32]]
@@ -79,8 +79,9 @@ def resampled(samples: _Samples, rate: int, wanted: int) -> _Samples:
     taps = np.arange(-width, width)
     count = len(samples) * wanted // rate
     result = np.empty(count, dtype=np.float32)
-    for start in range(0, count, _BLOCK):
-        times = np.arange(start, min(start + _BLOCK, count)) * (rate / wanted)
+    block = _PRODUCTS // len(taps)
+    for start in range(0, count, block):
+        times = np.arange(start, min(start + block, count)) * (rate / wanted)
         nearest = np.floor(times).astype(np.int64)
         away = (nearest[:, None] + taps) - times[:, None]
         window = np.cos(np.clip(away * band / _CROSSINGS, -1, 1) * (math.pi / 2)) ** 2
