@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 _BASE_BYTES = 400 * MIB  # interpreter, torch, transformers
 
-STREAMED_TASKS = frozenset({"text-generation"})
 _SOON_S = 5
 _SHUTTING_DOWN = "This worker is shutting down. Try again."
 
@@ -101,7 +100,7 @@ class RunnerPool:
         if os.getpid() != self._pid:
             raise RuntimeError("A pool belongs to the process that made it; make one after the fork.")
         checked_inputs, checked = _validated(spec, inputs, parameters)
-        streams = on_text is not None and spec.task in STREAMED_TASKS
+        streams = on_text is not None and TASKS[spec.task].streams
         call = Call(
             checked_inputs,
             checked,

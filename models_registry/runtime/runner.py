@@ -28,7 +28,7 @@ from models_registry.runtime.specs import RunnerSpec, RunResult
 from models_registry.runtime.tasks import TASKS
 from models_registry.runtime.wire import FrameError
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow")
 _REPLY_OVERHEAD = 64 * 1024
 _SHORTEST_GRACE_S, _LONGEST_GRACE_S = 1.0, 5.0
 _READY_LIMIT = 8 * 1024 * 1024
@@ -50,6 +50,7 @@ class Runner:
         until = started + plan.config.start_timeout_s
         self.spec, self.jobs = spec, 0
         self._is_closed = self._lives_on = False
+        self.facts: dict[str, Any] = {}
         self._plan = plan
         _versions(plan.config.libraries)
         self._process = sandbox.launch(plan, launcher, entry=entry, model=spec.release_path)
@@ -166,8 +167,14 @@ class Runner:
             raise RunnerCancelledError(CANCELLED)
         # The id is not known before the request, so that an answer cannot be sent ahead of it.
         identity = os.urandom(16)
-        request = {"id": identity, "inputs": inputs, "parameters": dict(parameters), "streams": on_text is not None}
-        most_bytes = TASKS[self.spec.task].max_reply_bytes
+        task = TASKS[self.spec.task]
+        request = {
+            "id": identity,
+            "inputs": task.wire_inputs(inputs),
+            "parameters": dict(parameters),
+            "streams": on_text is not None,
+        }
+        most_bytes = task.max_reply_bytes
         pieces = _pieces(on_text, len(inputs), parameters, most_bytes) if on_text is not None else None
         stop = Stop(
             tell=lambda: self._process.channel.send({"cancel": identity}, until=time.monotonic() + _SHORTEST_GRACE_S),
@@ -187,7 +194,7 @@ class Runner:
         if stop.reason is not None:
             raise stop.reason
         if pieces is not None and reply.get("kind") == "done":
-            pieces.check(answers.outputs(self.spec.task, reply, count=len(inputs), known=self.facts))
+            pieces.check(self._outputs(reply, inputs, parameters))
         return reply
 
     def _results(
@@ -195,8 +202,9 @@ class Runner:
     ) -> list[RunResult]:
         counts = list(map(len, calls))
         count = sum(counts)
-        outputs = answers.outputs(self.spec.task, done, count=count, known=self.facts)
-        shapes, usage = answers.batches(done, count=count), answers.usage(done, count=count)
+        outputs = self._outputs(done, [value for call in calls for value in call], parameters)
+        most = answers.rows_most(self.spec.task, count=count, parameters=parameters)
+        shapes, usage = answers.batches(done, count=count, most=most), answers.usage(done, count=count)
         shares = [joining.Share(slice(None), usage, shapes)]
         if len(calls) > 1:
             shares = joining.shares(done, counts, usage=usage, batches=shapes)
@@ -210,6 +218,11 @@ class Runner:
             )
             for share in shares
         ]
+
+    def _outputs(self, done: answers.Message, inputs: list[Any], parameters: Mapping[str, Any]) -> list[Any]:
+        return answers.outputs(
+            self.spec.task, done, count=len(inputs), known=self.facts, inputs=inputs, parameters=parameters
+        )
 
     def _fingerprint(self, shapes: list[list[int]], parameters: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -253,7 +266,7 @@ class Runner:
         raise RunnerProtocolError("The runner sent another message than was due. The runner was ended.")
 
     def _failure(self, message: dict[str, Any]) -> WeighhouseError:
-        return answers.failure(message)
+        return answers.failure(message, known=self.facts)
 
     def _late(self) -> RunnerError:
         return RunnerDeadlineError("The model did not answer in time; it was stopped. Send less, or allow more time.")
