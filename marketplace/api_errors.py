@@ -95,6 +95,11 @@ STATUS: dict[str, int] = {
     "job.cancelled": 409,
     "job.not_reserved": 500,
     "job.task_unsupported": 422,
+    # Webhooks.
+    "webhook.not_found": 404,
+    "webhook.event_not_found": 404,
+    "webhook.limit": 409,
+    "webhook.disabled": 409,
     # Uploads, releases, models.
     "upload.not_found": 404,
     "upload.file_not_found": 404,
@@ -179,6 +184,12 @@ STATUS: dict[str, int] = {
     "chain.development_only": 403,
     "chain.demo_wallet_refused": 403,
     "typed_data.invalid": 422,
+    # Calls to addresses that somebody else named.
+    "outgoing.error": 502,
+    "outgoing.url_invalid": 422,
+    "outgoing.address_refused": 422,
+    "outgoing.unreachable": 502,
+    "outgoing.timeout": 504,
     # Of commands and start-up; no request meets them.
     "faults.invalid_plan": 500,
 }

@@ -27,6 +27,8 @@ from marketplace.accounts.services import BACKEND, api_key_create
 from marketplace.inference import services as inference
 from marketplace.inference.models import Job
 from marketplace.orders import services as orders
+from marketplace.webhooks import services as webhooks
+from marketplace.webhooks.models import EventKind, WebhookDelivery
 from models_registry import services as registry
 from models_registry.models import Release, ReleaseState, Upload
 from tests.fixtures.people import Sold
@@ -74,6 +76,14 @@ api-jobs            POST    401       403       202   403      403
 api-job             GET     401       404       200   404      403
 api-job-cancel      POST    401       404       200   404      403
 api-job-payload     DELETE  401       404       204   404      403
+api-webhooks        GET     401       200       200   200      403
+api-webhooks        POST    401       201       201   201      403
+api-webhook         GET     401       404       200   404      403
+api-webhook         PATCH   401       404       200   404      403
+api-webhook         DELETE  401       404       204   404      403
+api-webhook-secret  POST    401       404       200   404      403
+api-webhook-deliveries GET  401       404       200   404      403
+api-webhook-resend  POST    401       404       202   404      403
 api-uploads         GET     401       200       200   200      403
 api-uploads         POST    401       201       201   201      403
 api-upload          GET     401       200       404   404      403
@@ -146,6 +156,7 @@ class World:
     order_id: Any
     job: Job
     key: ApiKey
+    webhook: WebhookDelivery
 
     def url(self, route: str) -> str:
         if route == "api-nothing":
@@ -182,6 +193,11 @@ class World:
             "api-job": {"job_id": self.job.pk},
             "api-job-cancel": {"job_id": self.job.pk},
             "api-job-payload": {"job_id": self.job.pk},
+            **{
+                f"api-webhook{name}": {"endpoint_id": self.webhook.endpoint_id}
+                for name in ("", "-secret", "-deliveries")
+            },
+            "api-webhook-resend": {"endpoint_id": self.webhook.endpoint_id, "event_id": self.webhook.event_id},
             "api-upload": {"upload_id": self.upload.pk},
             "api-upload-file": {"upload_id": self.upload.pk, "path": "config.json"},
             "api-release": {"reference": self.draft.digest},
@@ -214,6 +230,8 @@ class World:
             "api-orders": {"tx_hash": "0x" + "cd" * 32, "plan": str(self.sold.plan_id)},
             "api-order": {"tx_hash": "0x" + "ab" * 32},
             "api-jobs": {"model": str(self.sold.model_id), "inputs": ["the house"]},
+            "api-webhooks": {"url": "https://hook.example/"},
+            "api-webhook": {"description": "mine"},
             "api-uploads": {"name": "New", "task": "text-classification", "licence": "MIT"},
             "api-releases": {"upload": str(self.upload.pk)},
             "run": {"inputs": "the house", "text": "the house"},
@@ -234,7 +252,10 @@ def world(sell, publisher, buyer, outsider) -> World:
     order, _ = orders.order_record(account=buyer, tx_hash="0x" + "ab" * 32, kind="buy", plan_id=sold.plan_id)
     job, _ = inference.job_create(account=buyer, model_id=sold.model_id, inputs=["the house"])
     key, _ = api_key_create(account=buyer, name="mine", scopes=["run"])
-    return World(sold, publisher, buyer, outsider, upload, draft, order.pk, job, key)
+    webhooks.endpoint_create(account=buyer, url="https://hook.example/")
+    webhooks.event_record(account_id=buyer.pk, kind=EventKind.JOB_FAILED, subject=job.pk, data={})
+    delivery = WebhookDelivery.objects.get()
+    return World(sold, publisher, buyer, outsider, upload, draft, order.pk, job, key, delivery)
 
 
 def client_of(caller: str, route: str, world: World, *, csrf: bool = False) -> Client:

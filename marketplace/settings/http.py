@@ -85,6 +85,7 @@ REST_FRAMEWORK = {
         "order": env.str("RATE_ORDER", "120/min"),
         "job": env.str("RATE_JOB", "240/min"),
         "key": env.str("RATE_KEY", "20/min"),
+        "webhook": env.str("RATE_WEBHOOK", "60/min"),
         "demo-wallet": env.str("RATE_DEMO_WALLET", "1200/min"),
     },
     "NUM_PROXIES": TRUSTED_PROXIES,
@@ -102,6 +103,8 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "JobState": "marketplace.inference.models.JobState",
+        "WebhookEventKind": "marketplace.webhooks.models.EventKind",
+        "WebhookDeliveryState": "marketplace.webhooks.models.DeliveryState",
         "OrderState": "marketplace.orders.models.OrderState",
         "OrderKind": "marketplace.orders.models.OrderKind",
         "LicenceState": "marketplace.licences.models.LicenceDisplay",
