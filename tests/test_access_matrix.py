@@ -25,7 +25,7 @@ from django.utils import timezone
 from marketplace.accounts.models import Account, ApiKey
 from marketplace.accounts.services import BACKEND, api_key_create
 from marketplace.inference import services as inference
-from marketplace.inference.models import Job
+from marketplace.inference.models import Batch, InputUpload, Job
 from marketplace.orders import services as orders
 from marketplace.webhooks import services as webhooks
 from marketplace.webhooks.models import EventKind, WebhookDelivery
@@ -76,6 +76,16 @@ api-jobs            POST    401       403       202   403      403
 api-job             GET     401       404       200   404      403
 api-job-cancel      POST    401       404       200   404      403
 api-job-payload     DELETE  401       404       204   404      403
+api-job-retry       POST    401       404       202   404      403
+api-batches         GET     401       200       200   200      403
+api-batches         POST    401       403       202   403      403
+api-batch           GET     401       404       200   404      403
+api-batch-results   GET     401       404       200   404      403
+api-batch-cancel    POST    401       404       200   404      403
+api-inputs          GET     401       200       200   200      403
+api-inputs          POST    401       201       201   201      403
+api-input           GET     401       404       200   404      403
+api-input           DELETE  401       404       204   404      403
 api-webhooks        GET     401       200       200   200      403
 api-webhooks        POST    401       201       201   201      403
 api-webhook         GET     401       404       200   404      403
@@ -137,7 +147,7 @@ demo-wallet         POST    200       200       200   200      200
 CALLERS = TABLE.split("\n")[1].split()[2:]
 ROWS = [line.split() for line in TABLE.strip().split("\n")[1:]]
 SESSION_ONLY = {"api-keys", "api-key"}
-ENDED_JOB = {"api-job-payload", "job-payload-delete"}
+ENDED_JOB = {"api-job-payload", "api-job-retry", "job-payload-delete"}
 PUBLISHERS = ("api-upload", "api-release", "release")
 # Unsafe, and without effect for a session: what it does needs a secret that another site does not have.
 NO_SESSION_EFFECT = {"api-nothing"}
@@ -157,6 +167,8 @@ class World:
     job: Job
     key: ApiKey
     webhook: WebhookDelivery
+    batch: Batch
+    input: InputUpload
 
     def url(self, route: str) -> str:
         if route == "api-nothing":
@@ -193,6 +205,9 @@ class World:
             "api-job": {"job_id": self.job.pk},
             "api-job-cancel": {"job_id": self.job.pk},
             "api-job-payload": {"job_id": self.job.pk},
+            "api-job-retry": {"job_id": self.job.pk},
+            **{f"api-batch{name}": {"batch_id": self.batch.pk} for name in ("", "-results", "-cancel")},
+            "api-input": {"upload_id": self.input.pk},
             **{
                 f"api-webhook{name}": {"endpoint_id": self.webhook.endpoint_id}
                 for name in ("", "-secret", "-deliveries")
@@ -230,6 +245,7 @@ class World:
             "api-orders": {"tx_hash": "0x" + "cd" * 32, "plan": str(self.sold.plan_id)},
             "api-order": {"tx_hash": "0x" + "ab" * 32},
             "api-jobs": {"model": str(self.sold.model_id), "inputs": ["the house"]},
+            "api-batches": {"model": str(self.sold.model_id), "inputs": ["the house"]},
             "api-webhooks": {"url": "https://hook.example/"},
             "api-webhook": {"description": "mine"},
             "api-uploads": {"name": "New", "task": "text-classification", "licence": "MIT"},
@@ -255,7 +271,9 @@ def world(sell, publisher, buyer, outsider) -> World:
     webhooks.endpoint_create(account=buyer, url="https://hook.example/")
     webhooks.event_record(account_id=buyer.pk, kind=EventKind.JOB_FAILED, subject=job.pk, data={})
     delivery = WebhookDelivery.objects.get()
-    return World(sold, publisher, buyer, outsider, upload, draft, order.pk, job, key, delivery)
+    batch, _ = inference.batch_create(account=buyer, model_id=sold.model_id, inputs=["the house"])
+    sent = inference.input_upload_receive(account=buyer, media_type="text/plain", size=1, stream=BytesIO(b"x"))
+    return World(sold, publisher, buyer, outsider, upload, draft, order.pk, job, key, delivery, batch, sent)
 
 
 def client_of(caller: str, route: str, world: World, *, csrf: bool = False) -> Client:
@@ -274,6 +292,8 @@ def send(client: Client, method: str, route: str, world: World):
     body, url = world.body(route), world.url(route)
     if method in ("GET", "DELETE"):
         return getattr(client, method.lower())(url)
+    if route == "api-inputs":
+        return client.generic(method, url, b"x", content_type="text/plain")
     if route == "api-upload-file":
         return client.generic(method, url, b"{}", content_type="application/octet-stream")
     if route.startswith("api-") or route == "demo-wallet":

@@ -89,11 +89,13 @@ class OutgoingClient:
         Raises OutgoingUrlError, and OutgoingRefusedError for a number that is no public address.
         """
         target = _target(url)
-        if not target.is_tls and target.place not in self._allowed:
+        if target.place in self._allowed:
+            return target
+        if not target.is_tls:
             raise OutgoingUrlError("The URL must begin with https://.")
         if target.port < 1024 and target.port not in _LOW_PORTS:
             raise OutgoingUrlError("The URL's port must be 443, 80, or above 1023.")
-        if target.place not in self._allowed and address_is_numeric(target.host):
+        if address_is_numeric(target.host):
             addresses_require_public([target.host])
         return target
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
@@ -19,12 +19,14 @@ from marketplace.inference import services
 from marketplace.inference.errors import JobPayloadDeletedError
 from marketplace.inference.models import Job
 from marketplace.inference.selectors import job_request
+from marketplace.inference.uploads import inputs_resolve
 from marketplace.licences.services import licence_refusal
 from models_registry import selectors as registry
 from models_registry.errors import BlockMissingError, StoreUnavailableError
 from models_registry.runners import runner_pool
 from models_registry.runtime.errors import RunnerBusyError, RunnerError
 from models_registry.runtime.specs import RunnerSpec, RunResult
+from models_registry.runtime.tasks import TASKS
 from models_registry.storage.cache import release_fetch
 
 logger = logging.getLogger(__name__)
@@ -98,7 +100,13 @@ def _result(job: Job) -> RunResult:
     fault_point("worker.during_job")
     dtype = release.manifest.get("runtime", {}).get("dtype", "float32")
     spec = RunnerSpec(release_path=path, digest=release.digest, task=job.task, dtype=dtype)
-    return runner_pool().run(spec, request["inputs"], request["parameters"], settings.JOB_DEADLINE_S)
+    return runner_pool().run(spec, _inputs(job, request["inputs"]), request["parameters"], settings.JOB_DEADLINE_S)
+
+
+def _inputs(job: Job, inputs: list[Any]) -> list[Any]:
+    """The inputs with what uploads hold, which is checked here and not at acceptance."""
+    resolved = inputs_resolve(job, inputs)
+    return inputs if resolved == inputs else TASKS[job.task].validate_inputs(resolved)
 
 
 def _attempt_failed(job: Job, error: WeighhouseError) -> None:
