@@ -127,6 +127,7 @@ jobs                GET     in        200       200   200      in
 job                 GET     in        404       200   404      in
 job-state           GET     in        404       200   404      in
 job-cancel          POST    in        404       302   404      in
+job-retry           POST    in        404       302   404      in
 job-payload-delete  POST    in        404       302   404      in
 publish             GET     200       200       200   200      200
 publish             POST    in        422       422   422      in
@@ -147,7 +148,7 @@ demo-wallet         POST    200       200       200   200      200
 CALLERS = TABLE.split("\n")[1].split()[2:]
 ROWS = [line.split() for line in TABLE.strip().split("\n")[1:]]
 SESSION_ONLY = {"api-keys", "api-key"}
-ENDED_JOB = {"api-job-payload", "api-job-retry", "job-payload-delete"}
+ENDED_JOB = {"api-job-payload", "api-job-retry", "job-payload-delete", "job-retry"}
 PUBLISHERS = ("api-upload", "api-release", "release")
 # Unsafe, and without effect for a session: what it does needs a secret that another site does not have.
 NO_SESSION_EFFECT = {"api-nothing"}
@@ -232,6 +233,7 @@ class World:
             "job-state": {"job_id": self.job.pk},
             "job-cancel": {"job_id": self.job.pk},
             "job-payload-delete": {"job_id": self.job.pk},
+            "job-retry": {"job_id": self.job.pk},
             "release": {"digest": self.draft.digest},
             "release-state": {"digest": self.draft.digest},
             "key-revoke": {"prefix": self.key.prefix},

@@ -1,6 +1,7 @@
 """Jobs, batches of them, what goes in and comes out, and the ledger of calls."""
 
 import uuid
+from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
@@ -129,6 +130,11 @@ class Job(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
+
+    @property
+    def took(self) -> timedelta | None:
+        """From acceptance to end."""
+        return self.finished_at - self.created_at if self.finished_at else None
 
     @property
     def is_metered(self) -> bool:

@@ -46,6 +46,11 @@ def place_of(cursor: str) -> Place:
         raise CursorInvalidError("The cursor is none that this site gave. Start from the first page.") from error
 
 
+def place_behind(job: Any) -> str:
+    """The cursor of what follows a job."""
+    return Place(False, job.created_at, job.pk).encode()
+
+
 class JobPagination(KeysetPagination):
     """Newest first, by time and then id. A page stays where it is whatever is added meanwhile."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 HEAD = 6
+INPUT_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,17 @@ class Result:
     prompt: str = ""
     tokens: int = 0
     finish: str = ""
+
+
+def input_text(value: Any) -> str:
+    """An input as a page shows it. Files are named by what they are and not shown."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and value.keys() == {"upload"}:
+        return f"Sent ahead as upload {value['upload']}"
+    if isinstance(value, dict) and isinstance(value.get("data"), str):
+        return f"A file of about {len(value['data']) * 3 // 4} bytes"
+    return orjson.dumps(value).decode()[:INPUT_CHARS]
 
 
 def results_of(task: str, inputs: list[str], outputs: Any) -> list[Result]:

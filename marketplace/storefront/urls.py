@@ -42,6 +42,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/", jobs.job_page, name="job"),
     path("jobs/<uuid:job_id>/state/", jobs.job_state, name="job-state"),
     path("jobs/<uuid:job_id>/cancel/", jobs.job_cancel, name="job-cancel"),
+    path("jobs/<uuid:job_id>/retry/", jobs.job_retry, name="job-retry"),
     path("jobs/<uuid:job_id>/delete/", jobs.job_payload_delete, name="job-payload-delete"),
     path("publish/", publish.publish, name="publish"),
     path("publish/<digest:digest>/", publish.release_page, name="release"),
