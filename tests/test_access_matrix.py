@@ -137,6 +137,13 @@ my-models           GET     in        200       200   200      in
 keys                GET     in        200       200   200      in
 keys                POST    in        200       200   200      in
 key-revoke          POST    in        404       302   404      in
+webhooks            GET     in        200       200   200      in
+webhooks            POST    in        200       200   200      in
+webhook             GET     in        404       200   404      in
+webhook-switch      POST    in        404       302   404      in
+webhook-secret      POST    in        404       200   404      in
+webhook-delete      POST    in        404       302   404      in
+webhook-resend      POST    in        404       302   404      in
 sign-in             GET     200       302       302   302      200
 sign-out            POST    302       302       302   302      302
 chain-status        GET     200       200       200   200      200
@@ -213,6 +220,11 @@ class World:
                 f"api-webhook{name}": {"endpoint_id": self.webhook.endpoint_id}
                 for name in ("", "-secret", "-deliveries")
             },
+            **{
+                f"webhook{name}": {"endpoint_id": self.webhook.endpoint_id}
+                for name in ("", "-switch", "-secret", "-delete")
+            },
+            "webhook-resend": {"endpoint_id": self.webhook.endpoint_id, "event_id": self.webhook.event_id},
             "api-webhook-resend": {"endpoint_id": self.webhook.endpoint_id, "event_id": self.webhook.event_id},
             "api-upload": {"upload_id": self.upload.pk},
             "api-upload-file": {"upload_id": self.upload.pk, "path": "config.json"},
@@ -253,6 +265,7 @@ class World:
             "api-uploads": {"name": "New", "task": "text-classification", "licence": "MIT"},
             "api-releases": {"upload": str(self.upload.pk)},
             "run": {"inputs": "the house", "text": "the house"},
+            "webhooks": {"url": "https://hook.example/"},
             "keys": {"name": "a script", "scopes": ["run"]},
             "demo-wallet": {"method": "eth_chainId", "params": []},
         }.get(route, {})

@@ -9,6 +9,7 @@ from marketplace.accounts.models import KeyScope
 from marketplace.api_parts import on_chain_id
 from marketplace.inference.models import JobState
 from marketplace.inference.selectors import JobFilter
+from marketplace.webhooks.models import EventKind
 from models_registry.runtime.tasks import TASKS, Parameter, TaskSpec
 
 LIBRARIES = [("transformers", "transformers")]
@@ -67,6 +68,15 @@ class JobFilterForm(forms.Form):
             created_after=datetime.combine(since, time.min, UTC) if since else None,
             created_before=datetime.combine(until, time.max, UTC) if until else None,
         )
+
+
+class WebhookForm(forms.Form):
+    """Where to send, and what."""
+
+    url = forms.CharField(max_length=2000, label="URL", help_text="https, to a host that anybody can reach.")
+    events = forms.MultipleChoiceField(
+        choices=EventKind.choices, required=False, widget=forms.CheckboxSelectMultiple, label="When (none: always)"
+    )
 
 
 class ReleaseForm(forms.Form):

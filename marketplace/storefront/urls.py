@@ -18,6 +18,7 @@ from marketplace.storefront.views import (
     publish,
     session,
     status,
+    webhooks,
 )
 
 register_converter(Uint256Converter, "uint256")
@@ -50,6 +51,12 @@ urlpatterns = [
     path("my/models/", mine.my_models, name="my-models"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<slug:prefix>/revoke/", keys.key_revoke, name="key-revoke"),
+    path("webhooks/", webhooks.webhooks, name="webhooks"),
+    path("webhooks/<uuid:endpoint_id>/", webhooks.webhook_page, name="webhook"),
+    path("webhooks/<uuid:endpoint_id>/switch/", webhooks.webhook_switch, name="webhook-switch"),
+    path("webhooks/<uuid:endpoint_id>/secret/", webhooks.webhook_secret, name="webhook-secret"),
+    path("webhooks/<uuid:endpoint_id>/delete/", webhooks.webhook_delete, name="webhook-delete"),
+    path("webhooks/<uuid:endpoint_id>/<slug:event_id>/resend/", webhooks.webhook_resend, name="webhook-resend"),
     path("sign-in/", session.sign_in, name="sign-in"),
     path("sign-out/", session.sign_out, name="sign-out"),
     path("status", status.chain_status, name="chain-status"),
