@@ -95,6 +95,19 @@ STATUS: dict[str, int] = {
     "job.cancelled": 409,
     "job.not_reserved": 500,
     "job.task_unsupported": 422,
+    "batch.not_found": 404,
+    "batch.invalid": 422,
+    "batch.not_open": 409,
+    "batch.too_many_open": 429,
+    "input_upload.not_found": 404,
+    "input_upload.kind_unknown": 415,
+    "input_upload.quota": 409,
+    "input_upload.in_use": 409,
+    # Webhooks.
+    "webhook.not_found": 404,
+    "webhook.event_not_found": 404,
+    "webhook.limit": 409,
+    "webhook.disabled": 409,
     # Uploads, releases, models.
     "upload.not_found": 404,
     "upload.file_not_found": 404,
@@ -180,6 +193,12 @@ STATUS: dict[str, int] = {
     "chain.development_only": 403,
     "chain.demo_wallet_refused": 403,
     "typed_data.invalid": 422,
+    # Calls to addresses that somebody else named.
+    "outgoing.error": 502,
+    "outgoing.url_invalid": 422,
+    "outgoing.address_refused": 422,
+    "outgoing.unreachable": 502,
+    "outgoing.timeout": 504,
     # Of commands and start-up; no request meets them.
     "faults.invalid_plan": 500,
 }

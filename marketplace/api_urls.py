@@ -33,6 +33,7 @@ urlpatterns = [
     path("", include("marketplace.licences.urls")),
     path("", include("marketplace.orders.urls")),
     path("", include("marketplace.inference.urls")),
+    path("", include("marketplace.webhooks.urls")),
     path("", include("models_registry.urls")),
     re_path(r"^.*\Z", NothingHereView.as_view(), name="api-nothing"),
 ]

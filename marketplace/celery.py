@@ -1,7 +1,7 @@
 """The Celery application.
 
-Queues: `default` (short chores), `intake` (release checks), `fetch` (releases that only the chain named) and
-`inference` (jobs).
+Queues: `default` (short chores), `intake` (release checks), `fetch` (releases that only the chain named),
+`inference` (jobs) and `webhooks` (deliveries, which wait for strangers).
 """
 
 import os

@@ -9,6 +9,7 @@ from django.core.cache import cache
 pytest_plugins = [
     "tests.fixtures.skips",
     "tests.fixtures.processes",
+    "tests.fixtures.receivers",
     "tests.fixtures.stack",
     "tests.fixtures.contracts",
     "tests.fixtures.nodes",

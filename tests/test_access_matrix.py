@@ -25,8 +25,10 @@ from django.utils import timezone
 from marketplace.accounts.models import Account, ApiKey
 from marketplace.accounts.services import BACKEND, api_key_create
 from marketplace.inference import services as inference
-from marketplace.inference.models import Job
+from marketplace.inference.models import Batch, InputUpload, Job
 from marketplace.orders import services as orders
+from marketplace.webhooks import services as webhooks
+from marketplace.webhooks.models import EventKind, WebhookDelivery
 from models_registry import services as registry
 from models_registry.models import Release, ReleaseState, Upload
 from tests.fixtures.people import Sold
@@ -74,6 +76,24 @@ api-jobs            POST    401       403       202   403      403
 api-job             GET     401       404       200   404      403
 api-job-cancel      POST    401       404       200   404      403
 api-job-payload     DELETE  401       404       204   404      403
+api-job-retry       POST    401       404       202   404      403
+api-batches         GET     401       200       200   200      403
+api-batches         POST    401       403       202   403      403
+api-batch           GET     401       404       200   404      403
+api-batch-results   GET     401       404       200   404      403
+api-batch-cancel    POST    401       404       200   404      403
+api-inputs          GET     401       200       200   200      403
+api-inputs          POST    401       201       201   201      403
+api-input           GET     401       404       200   404      403
+api-input           DELETE  401       404       204   404      403
+api-webhooks        GET     401       200       200   200      403
+api-webhooks        POST    401       201       201   201      403
+api-webhook         GET     401       404       200   404      403
+api-webhook         PATCH   401       404       200   404      403
+api-webhook         DELETE  401       404       204   404      403
+api-webhook-secret  POST    401       404       200   404      403
+api-webhook-deliveries GET  401       404       200   404      403
+api-webhook-resend  POST    401       404       202   404      403
 api-uploads         GET     401       200       200   200      403
 api-uploads         POST    401       201       201   201      403
 api-upload          GET     401       200       404   404      403
@@ -107,6 +127,7 @@ jobs                GET     in        200       200   200      in
 job                 GET     in        404       200   404      in
 job-state           GET     in        404       200   404      in
 job-cancel          POST    in        404       302   404      in
+job-retry           POST    in        404       302   404      in
 job-payload-delete  POST    in        404       302   404      in
 publish             GET     200       200       200   200      200
 publish             POST    in        422       422   422      in
@@ -116,6 +137,13 @@ my-models           GET     in        200       200   200      in
 keys                GET     in        200       200   200      in
 keys                POST    in        200       200   200      in
 key-revoke          POST    in        404       302   404      in
+webhooks            GET     in        200       200   200      in
+webhooks            POST    in        200       200   200      in
+webhook             GET     in        404       200   404      in
+webhook-switch      POST    in        404       302   404      in
+webhook-secret      POST    in        404       200   404      in
+webhook-delete      POST    in        404       302   404      in
+webhook-resend      POST    in        404       302   404      in
 sign-in             GET     200       302       302   302      200
 sign-out            POST    302       302       302   302      302
 chain-status        GET     200       200       200   200      200
@@ -127,7 +155,7 @@ demo-wallet         POST    200       200       200   200      200
 CALLERS = TABLE.split("\n")[1].split()[2:]
 ROWS = [line.split() for line in TABLE.strip().split("\n")[1:]]
 SESSION_ONLY = {"api-keys", "api-key"}
-ENDED_JOB = {"api-job-payload", "job-payload-delete"}
+ENDED_JOB = {"api-job-payload", "api-job-retry", "job-payload-delete", "job-retry"}
 PUBLISHERS = ("api-upload", "api-release", "release")
 # Unsafe, and without effect for a session: what it does needs a secret that another site does not have.
 NO_SESSION_EFFECT = {"api-nothing"}
@@ -146,6 +174,9 @@ class World:
     order_id: Any
     job: Job
     key: ApiKey
+    webhook: WebhookDelivery
+    batch: Batch
+    input: InputUpload
 
     def url(self, route: str) -> str:
         if route == "api-nothing":
@@ -182,6 +213,19 @@ class World:
             "api-job": {"job_id": self.job.pk},
             "api-job-cancel": {"job_id": self.job.pk},
             "api-job-payload": {"job_id": self.job.pk},
+            "api-job-retry": {"job_id": self.job.pk},
+            **{f"api-batch{name}": {"batch_id": self.batch.pk} for name in ("", "-results", "-cancel")},
+            "api-input": {"upload_id": self.input.pk},
+            **{
+                f"api-webhook{name}": {"endpoint_id": self.webhook.endpoint_id}
+                for name in ("", "-secret", "-deliveries")
+            },
+            **{
+                f"webhook{name}": {"endpoint_id": self.webhook.endpoint_id}
+                for name in ("", "-switch", "-secret", "-delete")
+            },
+            "webhook-resend": {"endpoint_id": self.webhook.endpoint_id, "event_id": self.webhook.event_id},
+            "api-webhook-resend": {"endpoint_id": self.webhook.endpoint_id, "event_id": self.webhook.event_id},
             "api-upload": {"upload_id": self.upload.pk},
             "api-upload-file": {"upload_id": self.upload.pk, "path": "config.json"},
             "api-release": {"reference": self.draft.digest},
@@ -201,6 +245,7 @@ class World:
             "job-state": {"job_id": self.job.pk},
             "job-cancel": {"job_id": self.job.pk},
             "job-payload-delete": {"job_id": self.job.pk},
+            "job-retry": {"job_id": self.job.pk},
             "release": {"digest": self.draft.digest},
             "release-state": {"digest": self.draft.digest},
             "key-revoke": {"prefix": self.key.prefix},
@@ -214,9 +259,13 @@ class World:
             "api-orders": {"tx_hash": "0x" + "cd" * 32, "plan": str(self.sold.plan_id)},
             "api-order": {"tx_hash": "0x" + "ab" * 32},
             "api-jobs": {"model": str(self.sold.model_id), "inputs": ["the house"]},
+            "api-batches": {"model": str(self.sold.model_id), "inputs": ["the house"]},
+            "api-webhooks": {"url": "https://hook.example/"},
+            "api-webhook": {"description": "mine"},
             "api-uploads": {"name": "New", "task": "text-classification", "licence": "MIT"},
             "api-releases": {"upload": str(self.upload.pk)},
             "run": {"inputs": "the house", "text": "the house"},
+            "webhooks": {"url": "https://hook.example/"},
             "keys": {"name": "a script", "scopes": ["run"]},
             "demo-wallet": {"method": "eth_chainId", "params": []},
         }.get(route, {})
@@ -234,7 +283,12 @@ def world(sell, publisher, buyer, outsider) -> World:
     order, _ = orders.order_record(account=buyer, tx_hash="0x" + "ab" * 32, kind="buy", plan_id=sold.plan_id)
     job, _ = inference.job_create(account=buyer, model_id=sold.model_id, inputs=["the house"])
     key, _ = api_key_create(account=buyer, name="mine", scopes=["run"])
-    return World(sold, publisher, buyer, outsider, upload, draft, order.pk, job, key)
+    webhooks.endpoint_create(account=buyer, url="https://hook.example/")
+    webhooks.event_record(account_id=buyer.pk, kind=EventKind.JOB_FAILED, subject=job.pk, data={})
+    delivery = WebhookDelivery.objects.get()
+    batch, _ = inference.batch_create(account=buyer, model_id=sold.model_id, inputs=["the house"])
+    sent = inference.input_upload_receive(account=buyer, media_type="text/plain", size=1, stream=BytesIO(b"x"))
+    return World(sold, publisher, buyer, outsider, upload, draft, order.pk, job, key, delivery, batch, sent)
 
 
 def client_of(caller: str, route: str, world: World, *, csrf: bool = False) -> Client:
@@ -253,6 +307,8 @@ def send(client: Client, method: str, route: str, world: World):
     body, url = world.body(route), world.url(route)
     if method in ("GET", "DELETE"):
         return getattr(client, method.lower())(url)
+    if route == "api-inputs":
+        return client.generic(method, url, b"x", content_type="text/plain")
     if route == "api-upload-file":
         return client.generic(method, url, b"{}", content_type="application/octet-stream")
     if route.startswith("api-") or route == "demo-wallet":

@@ -11,9 +11,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from marketplace.accounts.authentication import caller
-from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256StringField
+from marketplace.api_parts import ThrottledByMethod, Uint256StringField
 from marketplace.inference import selectors, services
 from marketplace.inference.models import Job, JobState
+from marketplace.inference.paging import JobPagination
 
 EXAMPLE = OpenApiExample(
     "Embed a sentence",
@@ -50,6 +51,21 @@ class JobCreateSerializer(serializers.Serializer[Any]):
     release = serializers.RegexField(
         r"^0x[0-9a-fA-F]{64}\Z", required=False, allow_null=True, help_text="Pins a release by its digest."
     )
+    store = serializers.BooleanField(
+        default=True, help_text="False: keep nothing but for handing the result out once, within minutes."
+    )
+
+
+class JobQuerySerializer(serializers.Serializer[Any]):
+    """Which jobs a list shows."""
+
+    model = Uint256StringField(required=False, source="model_id")
+    licence = Uint256StringField(required=False, source="licence_id")
+    state = serializers.ChoiceField(JobState.choices, required=False)
+    task = serializers.CharField(max_length=60, required=False)
+    created_after = serializers.DateTimeField(required=False)
+    created_before = serializers.DateTimeField(required=False)
+    batch = serializers.UUIDField(required=False, source="batch_id")
 
 
 class JobSummarySerializer(serializers.Serializer[Any]):
@@ -67,6 +83,14 @@ class JobSummarySerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
+    batch = serializers.UUIDField(source="batch_id", allow_null=True)
+    inputs = serializers.IntegerField(source="input_count", help_text="How many.")
+    store = serializers.BooleanField(
+        help_text="False: inputs go when the job ends, outputs when they were handed out once, or minutes later."
+    )
+    payload_until = serializers.DateTimeField(
+        source="payload.delete_at", default=None, allow_null=True, help_text="When inputs and outputs are deleted."
+    )
 
 
 class JobSerializer(JobSummarySerializer):
@@ -74,34 +98,42 @@ class JobSerializer(JobSummarySerializer):
     usage = serializers.JSONField(allow_null=True)
     fingerprint = serializers.JSONField(allow_null=True, help_text="What ran the job, as its runner states it.")
     timings = serializers.JSONField(allow_null=True, help_text="In seconds.")
-    payload_until = serializers.DateTimeField(allow_null=True, help_text="When inputs and outputs are deleted.")
 
 
 def job_body(job: Job) -> dict[str, Any]:
-    """A job as the API shows it to its owner."""
-    found = selectors.job_outputs(job)
-    payload = getattr(job, "payload", None)
+    """A job as the API shows it to its owner. Of a job that stores nothing this hands its outputs out."""
+    summary = JobSummarySerializer(job).data
+    found = services.job_hand_out(job)
     extra = {
         "outputs": found.outputs if found else None,
         "usage": found.usage if found else None,
         "fingerprint": job.fingerprint,
         "timings": job.timings,
-        "payload_until": payload.delete_at if payload else None,
     }
-    return {**JobSummarySerializer(job).data, **extra}
+    if found and not job.store:
+        extra["payload_until"] = None
+    return {**summary, **extra}
 
 
 class JobListView(ThrottledByMethod, GenericAPIView[Job]):
     required_scope = "run"
-    pagination_class = KeysetPagination
+    pagination_class = JobPagination
     serializer_class = JobSummarySerializer
 
     throttle_scopes = {"POST": "job"}
 
-    @extend_schema(operation_id="job_list", tags=["jobs"], responses=JobSummarySerializer(many=True))
+    @extend_schema(
+        operation_id="job_list",
+        tags=["jobs"],
+        parameters=[JobQuerySerializer],
+        responses=JobSummarySerializer(many=True),
+    )
     def get(self, request: Request) -> Response:
         """The account's jobs, newest first, without their outputs."""
-        page = self.paginate_queryset(selectors.job_list(caller(request)))
+        query = JobQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        chosen = selectors.JobFilter(**query.validated_data)
+        page = self.paginate_queryset(selectors.job_list(caller(request), chosen))
         return self.get_paginated_response(JobSummarySerializer(page, many=True).data)
 
     @extend_schema(
@@ -125,6 +157,7 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
             licence_id=given.get("licence"),
             release_digest=given.get("release"),
             idempotency_key=request.headers.get("Idempotency-Key"),
+            store=given["store"],
         )
         headers = {"Location": f"/api/v1/jobs/{job.pk}", "Retry-After": "1"}
         if not is_new:
@@ -149,6 +182,25 @@ class JobCancelView(APIView):
     def post(self, request: Request, job_id: UUID) -> Response:
         """Cancel an open job. No call is counted."""
         return Response(job_body(services.job_cancel(account=caller(request), job_id=job_id)))
+
+
+class JobRetryView(ThrottledByMethod):
+    required_scope = "run"
+    throttle_scopes = {"POST": "job"}
+
+    @extend_schema(
+        operation_id="job_retry",
+        tags=["jobs"],
+        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
+        request=None,
+        responses={202: JobSerializer},
+    )
+    def post(self, request: Request, job_id: UUID) -> Response:
+        """Queue a new job with the inputs of one that has ended, while they are kept."""
+        key = request.headers.get("Idempotency-Key")
+        job, _ = services.job_again(account=caller(request), job_id=job_id, idempotency_key=key)
+        headers = {"Location": f"/api/v1/jobs/{job.pk}", "Retry-After": "1"}
+        return Response(job_body(job), status=status.HTTP_202_ACCEPTED, headers=headers)
 
 
 class JobPayloadView(APIView):

@@ -81,3 +81,52 @@ class JobNotReservedError(WeighhouseError):
     """The ledger has no open reservation for a job that is about to be counted."""
 
     code = "job.not_reserved"
+
+
+class BatchNotFoundError(WeighhouseError):
+    """The account has no such batch."""
+
+    code = "batch.not_found"
+
+
+class BatchInvalidError(WeighhouseError):
+    """The inputs of a batch are not a list of as many as a batch may have."""
+
+    code = "batch.invalid"
+
+
+class BatchNotOpenError(WeighhouseError):
+    """The batch has ended."""
+
+    code = "batch.not_open"
+
+
+class BatchTooManyOpenError(WeighhouseError):
+    """The account has as many batches that have not ended as it may have at once."""
+
+    code = "batch.too_many_open"
+    retryable = True
+
+
+class InputUploadNotFoundError(WeighhouseError):
+    """The account has no such upload, or none any more."""
+
+    code = "input_upload.not_found"
+
+
+class InputUploadKindError(WeighhouseError):
+    """The media type is none that an input can have."""
+
+    code = "input_upload.kind_unknown"
+
+
+class InputUploadQuotaError(WeighhouseError):
+    """The account keeps as much in uploads as it may."""
+
+    code = "input_upload.quota"
+
+
+class InputUploadInUseError(WeighhouseError):
+    """A job that has not ended needs the upload."""
+
+    code = "input_upload.in_use"

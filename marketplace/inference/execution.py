@@ -19,6 +19,7 @@ from marketplace.inference import services
 from marketplace.inference.errors import JobPayloadDeletedError
 from marketplace.inference.models import Job
 from marketplace.inference.selectors import job_request
+from marketplace.inference.uploads import inputs_resolve
 from marketplace.licences.services import licence_refusal
 from models_registry import selectors as registry
 from models_registry.errors import BlockMissingError, StoreUnavailableError
@@ -104,9 +105,9 @@ def _result(job: Job) -> RunResult:
         dtype=dtype,
         dedicated_to=f"licence {job.licence_id}" if settings.RUNNER_DEDICATED else "",
     )
-    return runner_pool().run(
-        spec, request["inputs"], request["parameters"], settings.JOB_DEADLINE_S, buyer=job.account.address
-    )
+    # What an upload holds is checked by the pool, as all inputs are.
+    inputs = inputs_resolve(job, request["inputs"])
+    return runner_pool().run(spec, inputs, request["parameters"], settings.JOB_DEADLINE_S, buyer=job.account.address)
 
 
 def _attempt_failed(job: Job, error: WeighhouseError) -> None:

@@ -20,32 +20,29 @@ class Calls:
     used: int = 0
 
 
-def call_room(*, licence_id: int, purchase: str, calls: Calls, most_open: int | None = None) -> bool:
-    """Reserve one call of a licence. False where none is left.
+def call_room(*, licence_id: int, purchase: str, calls: Calls, wanted: int = 1) -> bool:
+    """Reserve `wanted` calls of a licence. False where fewer are left: it is all of them or none.
 
     What is used is the larger of the chain's count and the ledger's: the ledger runs ahead of the reports, and a ledger
     that was lost, or another site that served the licence, makes the chain know more.
 
     `purchase` is the transaction that bought it: another licence that was given the same id has calls of its own.
 
-    With `most_open`, also false where so many calls are reserved already: each is a job that has not ended.
     One conditional UPDATE: of two callers that race for the last call, one changes the row.
     """
     LicenceUse.objects.get_or_create(licence_id=licence_id, purchase=purchase)
     row = LicenceUse.objects.filter(licence_id=licence_id, purchase=purchase)
-    if most_open is not None:
-        row = row.filter(reserved__lt=most_open)
     if calls.bought:
-        row = row.filter(_has_room(calls))
-    return row.update(reserved=F("reserved") + 1) == 1
+        row = row.filter(_has_room(calls, wanted))
+    return row.update(reserved=F("reserved") + wanted) == 1
 
 
-def call_is_left(*, licence_id: int, purchase: str, calls: Calls) -> bool:
-    """Whether the licence has a call that is neither used nor reserved, however many jobs are open."""
+def call_is_left(*, licence_id: int, purchase: str, calls: Calls, wanted: int = 1) -> bool:
+    """Whether the licence has so many calls that are neither used nor reserved, however many jobs are open."""
     if not calls.bought:
         return True
     row = LicenceUse.objects.filter(licence_id=licence_id, purchase=purchase)
-    return row.filter(_has_room(calls)).exists() or (not row.exists() and calls.used < calls.bought)
+    return row.filter(_has_room(calls, wanted)).exists() or (not row.exists() and calls.used + wanted <= calls.bought)
 
 
 def call_enter(*, job: Job, purchase: str, limit: int) -> CallEntry:
@@ -66,8 +63,10 @@ def call_release(*, job: Job) -> None:
         _use_of(job).update(reserved=F("reserved") - 1)
 
 
-def _has_room(calls: Calls) -> Q:
-    return Q(used__lt=Value(calls.bought) - F("reserved")) & Q(reserved__lt=calls.bought - calls.used)
+def _has_room(calls: Calls, wanted: int) -> Q:
+    return Q(used__lte=Value(calls.bought - wanted) - F("reserved")) & Q(
+        reserved__lte=calls.bought - calls.used - wanted
+    )
 
 
 def _use_of(job: Job) -> QuerySet[LicenceUse]:

@@ -1,6 +1,7 @@
-"""Jobs, what goes in and comes out of them, and the ledger of calls."""
+"""Jobs, batches of them, what goes in and comes out, and the ledger of calls."""
 
 import uuid
+from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
@@ -22,6 +23,50 @@ class JobState(models.TextChoices):
 OPEN_STATES = (JobState.QUEUED, JobState.RUNNING)
 
 
+class Batch(models.Model):
+    """Up to a thousand inputs of one model in order, divided into jobs. It ends when the last of them has ended.
+
+    `open_jobs` counts down in the transactions that end its jobs; to the caps of open jobs a batch is one.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="batches")
+    model_id = Uint256Field()
+    licence_id = Uint256Field()
+    release_digest = models.CharField(max_length=66)
+    task = models.CharField(max_length=60)
+    input_count = models.PositiveIntegerField()
+    job_count = models.PositiveIntegerField()
+    open_jobs = models.PositiveIntegerField()
+    store = models.BooleanField(default=True)
+    idempotency_key = models.CharField(max_length=255, null=True, editable=False)
+    request_mac = models.CharField(max_length=64, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Its owner wants no more of it: what waits is cancelled, also what comes back into the queue later.
+    cancelled_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-created_at", "-id"]
+        verbose_name_plural = "batches"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["account", "idempotency_key"], name="inference_batch_once"),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["account", "-created_at", "-id"], name="inference_batch_listing"),
+        ]
+
+    def __str__(self) -> str:
+        return f"batch {self.id}"
+
+    @property
+    def state(self) -> str:
+        """open, cancelling or ended."""
+        if self.ended_at is not None:
+            return "ended"
+        return "open" if self.cancelled_at is None else "cancelling"
+
+
 class Job(models.Model):
     """One inference request and its life: queued -> running -> succeeded | failed | cancelled | expired.
 
@@ -35,6 +80,12 @@ class Job(models.Model):
     licence_id = Uint256Field()
     release_digest = models.CharField(max_length=66)
     task = models.CharField(max_length=60)
+    # The batch that it is part of, and which of the batch's inputs is its first.
+    batch = models.ForeignKey(Batch, on_delete=models.PROTECT, null=True, related_name="jobs")
+    batch_position = models.PositiveIntegerField(default=0)
+    input_count = models.PositiveIntegerField(default=1)
+    # Whether its payload is kept for a while; if not, it goes when the result was handed out once.
+    store = models.BooleanField(default=True)
     state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)
     # {"code", "message", ...} of a job that did not succeed.
     error = models.JSONField(null=True)
@@ -70,6 +121,7 @@ class Job(models.Model):
             models.Index(
                 fields=["state", "lease_until"], condition=models.Q(state__in=OPEN_STATES), name="inference_job_open"
             ),
+            models.Index(fields=["batch", "batch_position"], name="inference_job_of_batch"),
         ]
 
     def __str__(self) -> str:
@@ -80,19 +132,54 @@ class Job(models.Model):
         return self.state in OPEN_STATES
 
     @property
+    def took(self) -> timedelta | None:
+        """From acceptance to end."""
+        return self.finished_at - self.created_at if self.finished_at else None
+
+    @property
     def is_metered(self) -> bool:
         """Whether the call counts against a limit; false too where the ledger has no entry."""
         entry = getattr(self, "call", None)
         return entry is not None and entry.limit > 0
 
 
+class UploadKind(models.TextChoices):
+    TEXT = "text", "text"
+    IMAGE = "image", "image"
+    AUDIO = "audio", "audio"
+
+
+class InputUpload(models.Model):
+    """A large input that was sent ahead: an encrypted file (`upload_files`), for jobs of its account alone.
+
+    It goes with the last payload that names it; one that no job took goes at `delete_at`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="input_uploads")
+    kind = models.CharField(max_length=8, choices=UploadKind)
+    size = models.PositiveBigIntegerField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    delete_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"upload {self.id}"
+
+
 class JobPayload(models.Model):
-    """Inputs and outputs of a job, encrypted (`payloads`). The row goes at `delete_at`, or when its owner says so."""
+    """Inputs and outputs of a job, encrypted (`payloads`). The row goes at `delete_at`, or when its owner says so.
+
+    Of a job that stores nothing `request` is emptied when it ends.
+    """
 
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="payload", primary_key=True)
     request = models.BinaryField()
     outputs = models.BinaryField(null=True)
     delete_at = models.DateTimeField(db_index=True)
+    uploads = models.ManyToManyField(InputUpload, related_name="payloads")
 
     def __str__(self) -> str:
         return f"payload of job {self.job_id}"

@@ -10,21 +10,21 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from django.conf import settings
+from cryptography.fernet import InvalidToken
 
 from marketplace.inference.errors import JobPayloadDeletedError
+from marketplace.payload_keys import payload_fernet, payload_keys
 
 
 def payload_encrypt(job_id: UUID, value: Any) -> bytes:
     """`value` as JSON, bound to its job and encrypted."""
-    return _fernet().encrypt(orjson.dumps({"job": str(job_id), "value": value}))
+    return payload_fernet().encrypt(orjson.dumps({"job": str(job_id), "value": value}))
 
 
 def payload_decrypt(job_id: UUID, token: bytes | memoryview) -> Any:
     """The value again. Raises JobPayloadDeletedError where the key is gone or the row belongs to another job."""
     try:
-        content = orjson.loads(_fernet().decrypt(bytes(token)))
+        content = orjson.loads(payload_fernet().decrypt(bytes(token)))
     except InvalidToken as error:
         raise JobPayloadDeletedError("The payload cannot be read: the key that encrypted it is gone.") from error
     if content["job"] != str(job_id):
@@ -35,13 +35,5 @@ def payload_decrypt(job_id: UUID, token: bytes | memoryview) -> Any:
 def request_mac(request: dict[str, Any]) -> str:
     """Recognises the same request again. Keyed, because a plain hash of a short input could be searched."""
     body = orjson.dumps(request, option=orjson.OPT_SORT_KEYS)
-    key = hashlib.sha256(b"request mac:" + _keys()[0].encode()).digest()
+    key = hashlib.sha256(b"request mac:" + payload_keys()[0].encode()).digest()
     return hmac.new(key, body, hashlib.sha256).hexdigest()
-
-
-def _keys() -> list[str]:
-    return [key.strip() for key in settings.PAYLOAD_KEY.split(",") if key.strip()]
-
-
-def _fernet() -> MultiFernet:
-    return MultiFernet([Fernet(key) for key in _keys()])

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,10 +37,43 @@ class CallsUsed:
         return max(calls - self.used - self.reserved, 0) if calls else None
 
 
-def job_list(account: Account, *, model_id: int | None = None) -> QuerySet[Job]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    """Which jobs a list shows; what is not given does not matter."""
+
+    model_id: int | None = None
+    licence_id: int | None = None
+    state: str | None = None
+    task: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    batch_id: UUID | None = None
+
+    def conditions(self) -> dict[str, Any]:
+        named = {
+            "model_id": self.model_id,
+            "licence_id": self.licence_id,
+            "state": self.state,
+            "task": self.task,
+            "created_at__gt": self.created_after,
+            "created_at__lt": self.created_before,
+            "batch_id": self.batch_id,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def job_list(account: Account, chosen: JobFilter | None = None) -> QuerySet[Job]:
     """The account's jobs, newest first."""
-    jobs = Job.objects.filter(account=account).select_related("call")
-    return jobs if model_id is None else jobs.filter(model_id=model_id)
+    conditions = chosen.conditions() if chosen else {}
+    return (
+        Job.objects.filter(account=account, **conditions)
+        .select_related("call", "payload")
+        .defer(
+            # A list needs to know until when a payload is kept, and not the payload.
+            "payload__request",
+            "payload__outputs",
+        )
+    )
 
 
 def job_get(*, account: Account, job_id: UUID) -> Job:
@@ -64,7 +98,7 @@ def job_outputs(job: Job) -> JobOutputs | None:
 def job_request(job: Job) -> dict[str, Any] | None:
     """The job's `inputs` and `parameters`; `None` where its payload is gone."""
     payload = JobPayload.objects.filter(job=job).first()
-    return None if payload is None else _readable(job, payload.request)
+    return None if payload is None or not payload.request else _readable(job, payload.request)
 
 
 def calls_used(purchases: Mapping[int, str]) -> dict[int, CallsUsed]:

@@ -20,3 +20,4 @@ def job_sweep() -> None:
 @shared_task
 def payload_purge() -> None:
     services.payloads_purge()
+    services.upload_files_tidy()

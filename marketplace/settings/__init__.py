@@ -7,3 +7,4 @@ from marketplace.settings.faults import *  # noqa: F403
 from marketplace.settings.http import *  # noqa: F403
 from marketplace.settings.registry import *  # noqa: F403
 from marketplace.settings.runtime import *  # noqa: F403
+from marketplace.settings.webhooks import *  # noqa: F403

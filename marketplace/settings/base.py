@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "marketplace.accounts",
     "marketplace.licences",
     "marketplace.orders",
+    "marketplace.webhooks",
     "marketplace.inference",
     "marketplace.storefront",
 ]

@@ -16,6 +16,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {
     "marketplace.inference.tasks.job_run": {"queue": "inference"},
+    "marketplace.webhooks.tasks.webhook_send": {"queue": "webhooks"},
     "models_registry.tasks.release_check": {"queue": "intake"},
     "models_registry.tasks.release_fetch": {"queue": "fetch"},
 }
@@ -37,6 +38,12 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 60},
     },
     "orders-follow": {"task": "marketplace.orders.tasks.orders_follow", "schedule": 5.0, "options": {"expires": 30}},
+    "webhook-sweep": {"task": "marketplace.webhooks.tasks.webhook_sweep", "schedule": 5.0, "options": {"expires": 30}},
+    "webhook-purge": {
+        "task": "marketplace.webhooks.tasks.webhook_purge",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
     "sign-in-purge": {
         "task": "marketplace.accounts.tasks.sign_in_purge",
         "schedule": 600.0,

@@ -1,6 +1,8 @@
 """The sandbox and the jobs that run in it."""
 
-from marketplace.settings.base import DEMO
+from pathlib import Path
+
+from marketplace.settings.base import DEMO, VAR_DIR
 from marketplace.settings.env import env
 
 SANDBOX_MEMORY_BYTES = env.int("SANDBOX_MEMORY_BYTES", 3 * 1024**3)
@@ -31,3 +33,21 @@ JOB_QUEUE_TTL_S = env.float("JOB_QUEUE_TTL_S", 900.0)
 # Job payloads are encrypted at rest with this key (Fernet, 32 bytes in URL-safe base64).
 PAYLOAD_KEY = env.str("PAYLOAD_KEY", "")
 PAYLOAD_RETENTION_S = env.int("PAYLOAD_RETENTION_S", 24 * 3600)
+# What a job stores nothing of is kept so long for its result to be handed out.
+PAYLOAD_HANDOUT_S = env.int("PAYLOAD_HANDOUT_S", 300)
+
+BATCH_MAX_INPUTS = env.int("BATCH_MAX_INPUTS", 1000)
+BATCH_MAX_OPEN_PER_ACCOUNT = env.int("BATCH_MAX_OPEN_PER_ACCOUNT", 4)
+# A job of a batch that no worker could start in this time expires.
+BATCH_QUEUE_TTL_S = env.float("BATCH_QUEUE_TTL_S", 24 * 3600.0)
+
+# Large inputs that are sent ahead: where their encrypted files lie, how large one and all of an account's may be, and
+# how long one is kept that no job took.
+INPUT_UPLOAD_DIR = Path(env.str("INPUT_UPLOAD_DIR", str(VAR_DIR / "inputs")))
+INPUT_MAX_BYTES = {
+    "text": env.int("INPUT_MAX_TEXT_BYTES", 1024**2),
+    "image": env.int("INPUT_MAX_IMAGE_BYTES", 20 * 1024**2),
+    "audio": env.int("INPUT_MAX_AUDIO_BYTES", 50 * 1024**2),
+}
+INPUT_UPLOAD_QUOTA_BYTES = env.int("INPUT_UPLOAD_QUOTA_BYTES", 500 * 1024**2)
+INPUT_UPLOAD_RETENTION_S = env.int("INPUT_UPLOAD_RETENTION_S", 3600)

@@ -1,12 +1,16 @@
 """Forms of the pages. They check form; services and contracts decide."""
 
 import base64
+from datetime import UTC, datetime, time
 from typing import Any
 
 from django import forms
 
 from marketplace.accounts.models import KeyScope
 from marketplace.api_parts import on_chain_id
+from marketplace.inference.models import JobState
+from marketplace.inference.selectors import JobFilter
+from marketplace.webhooks.models import EventKind
 from models_registry.runtime.tasks import TASKS, FileInput, PairInput, Parameter, TaskSpec
 
 LIBRARIES = [("transformers", "transformers")]
@@ -34,6 +38,46 @@ class ModelSearchForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["task"].choices = [("", "All tasks"), *task_choices()]  # type: ignore[attr-defined]
+
+
+class JobFilterForm(forms.Form):
+    """Which jobs the console shows. What is malformed is left out, with its reason beside the field."""
+
+    state = forms.ChoiceField(required=False, choices=[("", "All states"), *JobState.choices])
+    task = forms.ChoiceField(required=False)
+    model = forms.RegexField(r"^[0-9]{1,78}$", required=False, label="Model number")
+    licence = forms.RegexField(r"^[0-9]{1,78}$", required=False, label="Licence number")
+    since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
+    batch = forms.UUIDField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].choices = [("", "All tasks"), *task_choices()]  # type: ignore[attr-defined]
+
+    def chosen(self) -> JobFilter:
+        """The filter, days being whole ones in UTC."""
+        self.is_valid()
+        given = self.cleaned_data
+        since, until = given.get("since"), given.get("until")
+        return JobFilter(
+            state=given.get("state") or None,
+            task=given.get("task") or None,
+            model_id=on_chain_id(given.get("model") or ""),
+            licence_id=on_chain_id(given.get("licence") or ""),
+            batch_id=given.get("batch"),
+            created_after=datetime.combine(since, time.min, UTC) if since else None,
+            created_before=datetime.combine(until, time.max, UTC) if until else None,
+        )
+
+
+class WebhookForm(forms.Form):
+    """Where to send, and what."""
+
+    url = forms.CharField(max_length=2000, label="URL", help_text="https, to a host that anybody can reach.")
+    events = forms.MultipleChoiceField(
+        choices=EventKind.choices, required=False, widget=forms.CheckboxSelectMultiple, label="When (none: always)"
+    )
 
 
 class ReleaseForm(forms.Form):

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 HEAD = 6
+INPUT_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,17 @@ class Result:
         return not any(part.is_marked for part in self.parts)
 
 
+def input_text(value: Any) -> str:
+    """An input as a page shows it. Files are named by what they are and not shown."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and value.keys() == {"upload"}:
+        return f"Sent ahead as upload {value['upload']}"
+    if isinstance(value, dict) and isinstance(value.get("data"), str):
+        return f"A file of about {len(value['data']) * 3 // 4} bytes"
+    return orjson.dumps(value).decode()[:INPUT_CHARS]
+
+
 def results_of(task: str, inputs: list[Any], outputs: Any) -> list[Result]:
     """One `Result` per input; what does not have the task's form is shown as JSON."""
     if not isinstance(outputs, list):
@@ -90,7 +102,9 @@ def _masks(given: Any, output: Any) -> Result:
 
 
 def _entities(given: Any, output: Any) -> Result:
-    return Result("marked", parts=_parts(str(given), output))
+    if not isinstance(given, str):
+        raise TypeError("an input that was sent ahead is not there to be marked")
+    return Result("marked", parts=_parts(given, output))
 
 
 def _answer(given: Any, output: Any) -> Result:

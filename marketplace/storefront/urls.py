@@ -18,6 +18,7 @@ from marketplace.storefront.views import (
     publish,
     session,
     status,
+    webhooks,
 )
 
 register_converter(Uint256Converter, "uint256")
@@ -42,6 +43,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/", jobs.job_page, name="job"),
     path("jobs/<uuid:job_id>/state/", jobs.job_state, name="job-state"),
     path("jobs/<uuid:job_id>/cancel/", jobs.job_cancel, name="job-cancel"),
+    path("jobs/<uuid:job_id>/retry/", jobs.job_retry, name="job-retry"),
     path("jobs/<uuid:job_id>/delete/", jobs.job_payload_delete, name="job-payload-delete"),
     path("publish/", publish.publish, name="publish"),
     path("publish/<digest:digest>/", publish.release_page, name="release"),
@@ -49,6 +51,12 @@ urlpatterns = [
     path("my/models/", mine.my_models, name="my-models"),
     path("keys/", keys.keys, name="keys"),
     path("keys/<slug:prefix>/revoke/", keys.key_revoke, name="key-revoke"),
+    path("webhooks/", webhooks.webhooks, name="webhooks"),
+    path("webhooks/<uuid:endpoint_id>/", webhooks.webhook_page, name="webhook"),
+    path("webhooks/<uuid:endpoint_id>/switch/", webhooks.webhook_switch, name="webhook-switch"),
+    path("webhooks/<uuid:endpoint_id>/secret/", webhooks.webhook_secret, name="webhook-secret"),
+    path("webhooks/<uuid:endpoint_id>/delete/", webhooks.webhook_delete, name="webhook-delete"),
+    path("webhooks/<uuid:endpoint_id>/<slug:event_id>/resend/", webhooks.webhook_resend, name="webhook-resend"),
     path("sign-in/", session.sign_in, name="sign-in"),
     path("sign-out/", session.sign_out, name="sign-out"),
     path("status", status.chain_status, name="chain-status"),

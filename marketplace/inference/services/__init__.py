@@ -5,25 +5,38 @@ worker was lost. The call of the licence moves in the same transaction (`ledger`
 """
 
 from marketplace.inference.services.accepting import job_create
-from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job_payload_delete, payloads_purge
+from marketplace.inference.services.again import job_again
+from marketplace.inference.services.batching import batch_cancel, batch_create
+from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job_payload_delete
+from marketplace.inference.services.handing import batch_hand_out
+from marketplace.inference.services.keeping import job_hand_out, payloads_purge
 from marketplace.inference.services.moves import RUN_TASK, CheckedAt, error_json, job_enqueue
 from marketplace.inference.services.running import job_claim, job_fail, job_lease_renew, job_retry, job_succeed
 from marketplace.inference.services.sweeping import jobs_sweep
+from marketplace.inference.services.uploading import input_upload_delete, input_upload_receive, upload_files_tidy
 
 __all__ = [
     "CANCEL_WINDOW",
     "RUN_TASK",
     "CheckedAt",
+    "batch_cancel",
+    "batch_create",
+    "batch_hand_out",
     "error_json",
+    "input_upload_delete",
+    "input_upload_receive",
+    "job_again",
     "job_cancel",
     "job_claim",
     "job_create",
     "job_enqueue",
     "job_fail",
+    "job_hand_out",
     "job_lease_renew",
     "job_payload_delete",
     "job_retry",
     "job_succeed",
     "jobs_sweep",
     "payloads_purge",
+    "upload_files_tidy",
 ]

@@ -17,8 +17,10 @@ from marketplace.inference.errors import (
     JobTaskUnsupportedError,
     JobTooManyOpenError,
 )
-from marketplace.inference.models import OPEN_STATES, Job, JobPayload
-from marketplace.inference.payloads import payload_encrypt, request_mac
+from marketplace.inference.models import OPEN_STATES, Batch, Job
+from marketplace.inference.payloads import request_mac
+from marketplace.inference.services.inputs import inputs_accept
+from marketplace.inference.services.keeping import payloads_write
 from marketplace.inference.services.moves import account_lock, job_enqueue
 from marketplace.licences.errors import CallsExhaustedError
 from marketplace.licences.services import licence_purchases, licences_usable
@@ -38,8 +40,11 @@ def job_create(
     licence_id: int | None = None,
     release_digest: str | None = None,
     idempotency_key: str | None = None,
+    store: bool = True,
 ) -> tuple[Job, bool]:
     """Accept a request and queue it. Returns the job and whether it is new.
+
+    With `store` false inputs go when the job ends, and outputs when they were handed out once or minutes later.
 
     1. The same idempotency key with the same request gives the same job, with another request an error.
     2. Find the release: the pinned one, or the newest that is listed. Check inputs and parameters by its task.
@@ -57,14 +62,16 @@ def job_create(
             "parameters": parameters,
             "licence": None if licence_id is None else str(licence_id),
             "release": release_digest,
+            **({} if store else {"store": False}),
         }
     )
     known = _job_of_key(account, idempotency_key, mac)
     if known is not None:
         return known, False
-    release = _release_find(model_id, release_digest)
-    spec = _task_spec(release)
-    request = {"inputs": spec.validate_inputs(inputs), "parameters": spec.validate_parameters(parameters)}
+    release = release_find(model_id, release_digest)
+    spec = task_spec(release)
+    accepted = inputs_accept(account=account, spec=spec, inputs=inputs)
+    request = {"inputs": accepted, "parameters": spec.validate_parameters(parameters)}
     usable = licences_usable(holder=account.address, model_id=model_id, licence_id=licence_id)
     purchases = licence_purchases(usable)
     job = Job(
@@ -72,6 +79,8 @@ def job_create(
         model_id=model_id,
         release_digest=release.digest,
         task=release.task,
+        input_count=len(accepted),
+        store=store,
         start_before=timezone.now() + timedelta(seconds=settings.JOB_QUEUE_TTL_S),
         idempotency_key=idempotency_key,
         request_mac=mac,
@@ -91,22 +100,20 @@ def _job_store(job: Job, usable: list[LicenceState], purchases: dict[int, str], 
     """Reserve a call of the first licence that has one, and write the job with all that belongs to it, or nothing."""
     with transaction.atomic():
         account_lock(job.account_id)
-        licence = _call_reserve(usable, purchases)
-        _account_room(job.account_id)
+        account_room(job.account_id)
+        licence = call_reserve(job.account_id, usable, purchases)
         job.licence_id = licence.licence_id
         job.checked_block_number, job.checked_block_hash = licence.block_number, licence.block_hash
         job.save(force_insert=True)
         ledger.call_enter(job=job, purchase=purchases[licence.licence_id], limit=licence.calls)
-        delete_at = timezone.now() + timedelta(seconds=settings.PAYLOAD_RETENTION_S)
-        JobPayload.objects.create(job=job, request=payload_encrypt(job.pk, request), delete_at=delete_at)
+        payloads_write([(job, request)])
         transaction.on_commit(lambda: job_enqueue(job_id=job.pk))
 
 
 def _job_of_key(account: Account, key: str | None, mac: str) -> Job | None:
     if key is None:
         return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise IdempotencyKeyInvalidError("An Idempotency-Key has 1 to 255 visible ASCII characters, without spaces.")
+    idempotency_key_check(key)
     job = Job.objects.filter(account=account, idempotency_key=key).select_related("call").first()
     if job is not None and job.request_mac != mac:
         raise IdempotencyConflictError(
@@ -115,48 +122,71 @@ def _job_of_key(account: Account, key: str | None, mac: str) -> Job | None:
     return job
 
 
-def _release_find(model_id: int, digest: str | None) -> Release:
+def idempotency_key_check(key: str) -> None:
+    """Raises IdempotencyKeyInvalidError."""
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise IdempotencyKeyInvalidError("An Idempotency-Key has 1 to 255 visible ASCII characters, without spaces.")
+
+
+def release_find(model_id: int, digest: str | None) -> Release:
+    """The pinned release of the model, or the newest. Raises `model.not_found`, `release.not_found`."""
     registry.model_owner(model_id)
     if digest is None:
         return registry.release_latest(model_id)
     return registry.release_of_model(model_id, digest.lower())
 
 
-def _task_spec(release: Release) -> TaskSpec:
+def task_spec(release: Release) -> TaskSpec:
+    """Raises JobTaskUnsupportedError."""
     spec = TASKS.get(release.task)
     if spec is None:
         raise JobTaskUnsupportedError(f"This site does not run models of the task {release.task}.", task=release.task)
     return spec
 
 
-def _account_room(account_id: Any) -> None:
-    """Raises JobTooManyOpenError. Comes after the reservation, whose write is what SQLite locks by."""
+def account_room(account_id: Any) -> None:
+    """Raises JobTooManyOpenError. Comes after `account_lock`."""
     most = settings.JOB_MAX_OPEN_PER_ACCOUNT
-    if Job.objects.filter(account_id=account_id, state__in=OPEN_STATES).count() >= most:
+    if _open_count(account_id=account_id) >= most:
         raise JobTooManyOpenError(
             f"This account has {most} jobs that have not ended, the most at once. Wait for one, then try again.",
             limit=most,
         )
 
 
-def _call_reserve(usable: list[LicenceState], purchases: dict[int, str]) -> LicenceState:
-    """Of the licences, best first, the first that has a call left and may have one more open job."""
+def call_reserve(
+    account_id: Any, usable: list[LicenceState], purchases: dict[int, str], *, wanted: int = 1
+) -> LicenceState:
+    """Of the licences, best first, the first that has so many calls left and may have one more job or batch open.
+
+    Comes after `account_lock`: a licence has one holder, so that nobody else adds to what is counted here.
+    """
     most = settings.JOB_MAX_OPEN_PER_LICENCE
+    has_calls = False
     for licence in usable:
         number, purchase = licence.licence_id, purchases[licence.licence_id]
         calls = ledger.Calls(licence.calls, licence.used)
-        if ledger.call_room(licence_id=number, purchase=purchase, calls=calls, most_open=most):
-            return licence
-    named = [(licence.licence_id, purchases[licence.licence_id], licence) for licence in usable]
-    if any(
-        ledger.call_is_left(licence_id=number, purchase=key, calls=ledger.Calls(licence.calls, licence.used))
-        for number, key, licence in named
-    ):
+        if _open_count(account_id=account_id, licence_id=number) < most:
+            if ledger.call_room(licence_id=number, purchase=purchase, calls=calls, wanted=wanted):
+                return licence
+        elif ledger.call_is_left(licence_id=number, purchase=purchase, calls=calls, wanted=wanted):
+            has_calls = True
+    if has_calls:
         raise JobTooManyOpenError(
             f"This licence has {most} jobs that have not ended, the most at once. Wait for one, then try again.",
             limit=most,
         )
-    raise CallsExhaustedError(
-        "Every call of this licence is used, or reserved by jobs that have not ended. Wait for them, or buy a licence.",
-        licences=[str(licence.licence_id) for licence in usable],
+    left = (
+        "Every call of this licence is" if wanted == 1 else f"{wanted} calls are needed; too many of this licence are"
     )
+    raise CallsExhaustedError(
+        f"{left} used, or reserved by jobs that have not ended. Wait for them, or buy a licence.",
+        licences=[str(licence.licence_id) for licence in usable],
+        wanted=wanted,
+    )
+
+
+def _open_count(**whose: Any) -> int:
+    """Jobs that have not ended; those of one batch count as one."""
+    single = Job.objects.filter(**whose, state__in=OPEN_STATES, batch=None).count()
+    return single + Batch.objects.filter(**whose, ended_at=None).count()

@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from marketplace.accounts.models import Account
 from marketplace.inference.errors import JobCancelledError, JobCancelLimitError, JobNotFinishedError, JobNotOpenError
-from marketplace.inference.models import OPEN_STATES, Job, JobPayload, JobState
+from marketplace.inference.models import Job, JobPayload, JobState
 from marketplace.inference.selectors import job_get
+from marketplace.inference.services.keeping import payloads_drop
 from marketplace.inference.services.moves import account_lock, job_end
 
 CANCEL_WINDOW = timedelta(hours=1)
@@ -24,9 +25,7 @@ def job_cancel(*, account: Account, job_id: UUID) -> Job:
     Raises JobNotFoundError, JobNotOpenError, JobCancelLimitError.
     """
     job = job_get(account=account, job_id=job_id)
-    error = JobCancelledError("The job was cancelled by its owner. No call was counted.")
-    ended = job_end(Job.objects.filter(pk=job_id, state=JobState.QUEUED), job, JobState.CANCELLED, error)
-    ended = ended or _running_cancel(job)
+    ended = queued_cancel(job) or running_cancel(job)
     job.refresh_from_db()
     if not ended and job.state != JobState.CANCELLED:
         raise JobNotOpenError(f"The job has ended already: it {job.state}.", state=job.state)
@@ -38,17 +37,16 @@ def job_payload_delete(*, account: Account, job_id: UUID) -> None:
     job = job_get(account=account, job_id=job_id)
     if job.is_open:
         raise JobNotFinishedError("The job has not ended. Cancel it first, then delete its payload.", state=job.state)
-    JobPayload.objects.filter(job=job).delete()
+    payloads_drop(JobPayload.objects.filter(job=job))
 
 
-def payloads_purge() -> int:
-    """Delete the payloads whose time is over. Returns how many. Those of open jobs stay until the job ends."""
-    due = JobPayload.objects.filter(delete_at__lte=timezone.now()).exclude(job__state__in=OPEN_STATES)
-    deleted, _ = due.delete()
-    return deleted
+def queued_cancel(job: Job) -> bool:
+    """Cancel a job that waits. False where it does not wait."""
+    error = JobCancelledError("The job was cancelled by its owner. No call was counted.")
+    return job_end(Job.objects.filter(pk=job.pk, state=JobState.QUEUED), job, JobState.CANCELLED, error)
 
 
-def _running_cancel(job: Job) -> bool:
+def running_cancel(job: Job) -> bool:
     """Cancel a job that runs, if its account has not cancelled too many. False where it does not run."""
     most, running = settings.JOB_MAX_CANCELLED_RUNNING, Job.objects.filter(pk=job.pk, state=JobState.RUNNING)
     error = JobCancelledError("The job was cancelled by its owner. No call was counted.", while_running=True)

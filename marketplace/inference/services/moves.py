@@ -15,6 +15,7 @@ from marketplace.accounts.models import Account
 from marketplace.celery import app as celery_app
 from marketplace.inference import ledger
 from marketplace.inference.models import Job, JobState
+from marketplace.inference.services.aftermath import job_ended
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def job_end(rows: QuerySet[Job], job: Job, state: JobState, error: WeighhouseErr
         if moved != 1:
             return False
         ledger.call_release(job=job)
+        job_ended(job, state)
     return True
 
 

@@ -9,10 +9,12 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 from weighhouse.core.errors import WeighhouseError
+from weighhouse.core.faults import fault_point
 
 from marketplace.inference import ledger
 from marketplace.inference.models import Job, JobPayload, JobState
 from marketplace.inference.payloads import payload_encrypt
+from marketplace.inference.services.aftermath import job_ended
 from marketplace.inference.services.moves import CheckedAt, error_json, is_due, job_end, job_enqueue, rows_held
 from models_registry.runtime.specs import RunResult
 
@@ -55,6 +57,8 @@ def job_succeed(*, job: Job, result: RunResult, licence: CheckedAt) -> bool:
             return False
         ledger.call_settle(job=job)
         JobPayload.objects.filter(job=job).update(outputs=payload_encrypt(job.pk, value))
+        job_ended(job, JobState.SUCCEEDED)
+        fault_point("job.ending")
     return True
 
 

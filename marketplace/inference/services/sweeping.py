@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from marketplace.inference.errors import JobExpiredError, JobWorkerLostError
 from marketplace.inference.models import Job, JobState
+from marketplace.inference.services.ending import queued_cancel
 from marketplace.inference.services.moves import is_due, job_end, job_enqueue, rows_held
 
 logger = logging.getLogger(__name__)
@@ -21,13 +22,16 @@ def jobs_sweep() -> None:
 
     1. A running job whose lease has passed lost its worker: queue it again, or fail it after `JOB_MAX_ATTEMPTS`.
     2. A queued job that nobody started in time expires.
-    3. A queued job that is due and was last announced a while ago is announced again: the broker may have lost it.
+    3. A queued job of a batch that was cancelled is cancelled.
+    4. A queued job that is due and was last announced a while ago is announced again: the broker may have lost it.
     """
     now = timezone.now()
     for job in Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now):
         _lost_worker(job)
     for job in Job.objects.filter(state=JobState.QUEUED, start_before__lte=now):
         _expire(job)
+    for job in Job.objects.filter(state=JobState.QUEUED, batch__cancelled_at__isnull=False):
+        queued_cancel(job)
     due = Job.objects.filter(is_due(now), enqueued_at__lt=now - REDELIVER_AFTER)
     for job_id in due.values_list("pk", flat=True):
         if due.filter(pk=job_id).update(enqueued_at=now) == 1:

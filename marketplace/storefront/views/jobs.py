@@ -1,7 +1,6 @@
 """Running a model from its page, and the jobs that came of it."""
 
 import uuid
-from datetime import UTC, datetime
 from typing import Any, cast
 from urllib.parse import urlencode
 from uuid import UUID
@@ -17,10 +16,12 @@ from marketplace.api_parts import on_chain_id
 from marketplace.inference import selectors, services
 from marketplace.inference.errors import JobNotOpenError
 from marketplace.inference.models import Job
-from marketplace.storefront.forms import RunForm
-from marketplace.storefront.results import results_of
+from marketplace.inference.paging import Place, place_behind, place_of
+from marketplace.storefront.forms import JobFilterForm, RunForm
+from marketplace.storefront.results import input_text, results_of
 from marketplace.storefront.throttle import throttled
 from models_registry import selectors as registry
+from models_registry.errors import CursorInvalidError
 from models_registry.runtime.tasks import TASKS
 
 PAGE_SIZE = 30
@@ -58,17 +59,19 @@ def run(request: HttpRequest, model_id: int) -> HttpResponse:
 @login_required
 @require_safe
 def jobs(request: HttpRequest) -> HttpResponse:
-    """The account's jobs, newest first."""
-    rows = selectors.job_list(_account(request))
-    before = _moment(request.GET.get("before", ""))
-    if before is not None:
-        rows = rows.filter(created_at__lt=before)
-    found = list(rows[: PAGE_SIZE + 1])
+    """The job console: the account's jobs, newest first, by the filter's fields."""
+    form = JobFilterForm(request.GET)
+    rows = selectors.job_list(_account(request), form.chosen())
+    place = _place(request.GET.get("cursor", ""))
+    found = list((place.rows(rows) if place else rows)[: PAGE_SIZE + 1])
     page = found[:PAGE_SIZE]
+    kept = {name: value for name, value in request.GET.items() if name in form.fields and value}
     context = {
         "jobs": page,
+        "form": form,
+        "is_filtered": bool(kept),
         "models": registry.model_get_many({job.model_id for job in page}),
-        "next_query": urlencode({"before": page[-1].created_at.isoformat()}) if len(found) > PAGE_SIZE else "",
+        "next_query": urlencode({**kept, "cursor": place_behind(page[-1])}) if len(found) > PAGE_SIZE else "",
     }
     return render(request, "storefront/jobs.html", context)
 
@@ -83,6 +86,7 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
         **_job_context(job),
         "model_name": model.name if model else f"model {job.model_id}",
         "fingerprint": _fingerprint_rows(job),
+        "nonce": uuid.uuid4().hex,
     }
     return render(request, "storefront/job.html", context)
 
@@ -119,22 +123,38 @@ def job_payload_delete(request: HttpRequest, job_id: UUID) -> HttpResponse:
     return redirect("job", job_id)
 
 
-def _moment(text: str) -> datetime | None:
-    """A time with its zone, `None` for anything else."""
+@login_required
+@require_POST
+@throttled("job")
+def job_retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """A new job with the inputs of one that has ended. The page's nonce makes a form that is sent twice one job."""
+    nonce = request.POST.get("nonce", "")[:64]
+    key = f"retry-{nonce}" if nonce else None
+    job, _ = services.job_again(account=_account(request), job_id=job_id, idempotency_key=key)
+    return redirect("job", job.pk)
+
+
+def _place(cursor: str) -> Place | None:
+    """Where a later page begins; a cursor that is none leads to the first page."""
     try:
-        moment = datetime.fromisoformat(text)
-        # A zone can carry the first and the last day beyond the calendar.
-        return moment.astimezone(UTC) if moment.tzinfo is not None else None
-    except (ValueError, OverflowError):
+        return place_of(cursor) if cursor else None
+    except CursorInvalidError:
         return None
 
 
 def _job_context(job: Job) -> dict[str, Any]:
-    outputs = selectors.job_outputs(job)
+    # A page may be looked at often; what is handed out once is for the program that asked.
+    outputs = selectors.job_outputs(job) if job.store else None
     request = selectors.job_request(job)
     inputs = request["inputs"] if request else []
     results = results_of(job.task, inputs, outputs.outputs) if outputs else []
-    return {"job": job, "results": results, "has_payload": request is not None, "seen": _seen(job)}
+    return {
+        "job": job,
+        "results": results,
+        "inputs": [input_text(value) for value in inputs],
+        "has_payload": request is not None,
+        "seen": _seen(job),
+    }
 
 
 def _seen(job: Job) -> str:

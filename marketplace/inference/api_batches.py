@@ -1,0 +1,165 @@
+"""`/api/v1/batches`: many inputs of one model in one request."""
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers, status
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from marketplace.accounts.authentication import caller
+from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256StringField
+from marketplace.inference import batches, services
+from marketplace.inference.api import JobCreateSerializer
+from marketplace.inference.models import Batch, JobState
+
+BATCH_STATES = ("open", "cancelling", "ended")
+
+
+class BatchCreateSerializer(JobCreateSerializer):
+    inputs = serializers.ListField(  # type: ignore[assignment]
+        child=serializers.JSONField(allow_null=True), help_text="1 to 1,000 inputs, each as the model's task takes one."
+    )
+
+
+class BatchSummarySerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    state = serializers.ChoiceField(BATCH_STATES)
+    model = Uint256StringField(source="model_id")
+    licence = Uint256StringField(source="licence_id")
+    release = serializers.CharField(source="release_digest")
+    task = serializers.CharField()
+    inputs = serializers.IntegerField(source="input_count")
+    jobs = serializers.IntegerField(source="job_count")
+    store = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+    cancelled_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
+class BatchSerializer(BatchSummarySerializer):
+    progress = serializers.FloatField(help_text="From 0 to 1: the part of the inputs that has ended.")
+    inputs_by_state = serializers.DictField(child=serializers.IntegerField())
+    jobs_by_state = serializers.DictField(child=serializers.IntegerField())
+    results_until = serializers.DateTimeField(
+        allow_null=True, help_text="When the last inputs and outputs are deleted; null where none are kept."
+    )
+
+
+class BatchResultSerializer(serializers.Serializer[Any]):
+    index = serializers.IntegerField(help_text="Which input, from 0.")
+    job = serializers.UUIDField()
+    state = serializers.ChoiceField(JobState.choices)
+    output = serializers.JSONField(allow_null=True)
+    error = serializers.JSONField(allow_null=True)
+
+
+class BatchResultPageSerializer(serializers.Serializer[Any]):
+    results = BatchResultSerializer(many=True)
+    results_until = serializers.DateTimeField(allow_null=True)
+    next = serializers.URLField(allow_null=True)
+
+
+class BatchResultQuerySerializer(serializers.Serializer[Any]):
+    after = serializers.IntegerField(min_value=0, max_value=1_000_000, default=0)
+    limit = serializers.IntegerField(min_value=1, max_value=200, default=100)
+
+
+def batch_body(batch: Batch) -> dict[str, Any]:
+    """A batch as the API shows it to its owner."""
+    found = batches.batch_progress(batch)
+    return {
+        **BatchSummarySerializer(batch).data,
+        "progress": found.ended_inputs / batch.input_count,
+        "inputs_by_state": found.inputs,
+        "jobs_by_state": found.jobs,
+        "results_until": found.results_until,
+    }
+
+
+class BatchListView(ThrottledByMethod, GenericAPIView[Batch]):
+    required_scope = "run"
+    pagination_class = KeysetPagination
+    serializer_class = BatchSummarySerializer
+    throttle_scopes = {"POST": "batch"}
+
+    @extend_schema(operation_id="batch_list", tags=["batches"], responses=BatchSummarySerializer(many=True))
+    def get(self, request: Request) -> Response:
+        """The account's batches, newest first."""
+        page = self.paginate_queryset(batches.batch_list(caller(request)))
+        return self.get_paginated_response(BatchSummarySerializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="batch_create",
+        tags=["batches"],
+        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
+        request=BatchCreateSerializer,
+        responses={202: BatchSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        """Queue up to 1,000 inputs as a batch of jobs: all of them or none."""
+        form = BatchCreateSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        given = form.validated_data
+        batch, is_new = services.batch_create(
+            account=caller(request),
+            model_id=given["model"],
+            inputs=given["inputs"],
+            parameters=given.get("parameters"),
+            licence_id=given.get("licence"),
+            release_digest=given.get("release"),
+            idempotency_key=request.headers.get("Idempotency-Key"),
+            store=given["store"],
+        )
+        headers = {"Location": f"/api/v1/batches/{batch.pk}", "Retry-After": "5"}
+        if not is_new:
+            headers["Idempotent-Replay"] = "true"
+        return Response(batch_body(batch), status=status.HTTP_202_ACCEPTED, headers=headers)
+
+
+class BatchView(APIView):
+    required_scope = "run"
+
+    @extend_schema(operation_id="batch_get", tags=["batches"], responses=BatchSerializer)
+    def get(self, request: Request, batch_id: UUID) -> Response:
+        """How far one batch is."""
+        batch = batches.batch_get(account=caller(request), batch_id=batch_id)
+        return Response(batch_body(batch), headers={"Cache-Control": "no-store"})
+
+
+class BatchResultsView(APIView):
+    required_scope = "run"
+
+    @extend_schema(
+        operation_id="batch_results",
+        tags=["batches"],
+        parameters=[BatchResultQuerySerializer],
+        responses=BatchResultPageSerializer,
+    )
+    def get(self, request: Request, batch_id: UUID) -> Response:
+        """Results in the order of the inputs, also while the batch is open. `next` leads to the following ones."""
+        batch = batches.batch_get(account=caller(request), batch_id=batch_id)
+        query = BatchResultQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        after, limit = query.validated_data["after"], query.validated_data["limit"]
+        results = services.batch_hand_out(batch, after=after, limit=limit)
+        following = None
+        if after + limit < batch.input_count:
+            following = request.build_absolute_uri("?" + urlencode({"after": after + limit, "limit": limit}))
+        until = batches.batch_progress(batch).results_until
+        page = BatchResultPageSerializer({"results": results, "results_until": until, "next": following})
+        headers = {"Cache-Control": "no-store"} | ({"Link": f'<{following}>; rel="next"'} if following else {})
+        return Response(page.data, headers=headers)
+
+
+class BatchCancelView(APIView):
+    required_scope = "run"
+
+    @extend_schema(operation_id="batch_cancel", tags=["batches"], request=None, responses=BatchSerializer)
+    def post(self, request: Request, batch_id: UUID) -> Response:
+        """Cancel what has not begun; what runs may run to its end. Calls of cancelled jobs are not counted."""
+        return Response(batch_body(services.batch_cancel(account=caller(request), batch_id=batch_id)))

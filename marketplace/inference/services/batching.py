@@ -1,0 +1,212 @@
+"""Batches: many inputs of one model, accepted as a whole or not at all."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from weighhouse.core.faults import fault_point
+
+from marketplace.accounts.models import Account
+from marketplace.inference import ledger
+from marketplace.inference.batches import batch_get
+from marketplace.inference.errors import (
+    BatchInvalidError,
+    BatchNotOpenError,
+    BatchTooManyOpenError,
+    IdempotencyConflictError,
+    JobCancelLimitError,
+)
+from marketplace.inference.models import Batch, Job, JobState
+from marketplace.inference.payloads import request_mac
+from marketplace.inference.services.accepting import (
+    account_room,
+    call_reserve,
+    idempotency_key_check,
+    release_find,
+    task_spec,
+)
+from marketplace.inference.services.ending import queued_cancel, running_cancel
+from marketplace.inference.services.inputs import inputs_accept_each
+from marketplace.inference.services.keeping import payloads_write
+from marketplace.inference.services.moves import account_lock, job_enqueue
+from marketplace.licences.services import licence_purchases, licences_usable
+from models_registry.runtime.tasks import TaskSpec
+
+# So many of a batch's jobs are announced to the workers at once when it is accepted; the sweep announces the rest.
+_ANNOUNCED_AT_ONCE = 200
+
+
+def batch_create(
+    *,
+    account: Account,
+    model_id: int,
+    inputs: Any,
+    parameters: Any = None,
+    licence_id: int | None = None,
+    release_digest: str | None = None,
+    idempotency_key: str | None = None,
+    store: bool = True,
+) -> tuple[Batch, bool]:
+    """Accept up to `BATCH_MAX_INPUTS` inputs and queue them as jobs. Returns the batch and whether it is new.
+
+    1. The same idempotency key with the same request gives the same batch, with another request an error.
+    2. Find the release; divide the inputs into jobs of as many as its task takes; check each.
+    3. Ask the chain for licences that are valid now. Nothing is written before that.
+    4. In one transaction: reserve the calls of all jobs under one licence, write batch, jobs, payloads and ledger
+       entries. Whoever looks, at any moment, finds the batch whole or not at all.
+
+    Raises what `job_create` raises, BatchInvalidError, BatchTooManyOpenError.
+    """
+    asked = {
+        "batch": True,
+        "model": str(model_id),
+        "inputs": inputs,
+        "parameters": parameters,
+        "licence": None if licence_id is None else str(licence_id),
+        "release": release_digest,
+        "store": store,
+    }
+    mac = request_mac(asked)
+    known = _batch_of_key(account, idempotency_key, mac)
+    if known is not None:
+        return known, False
+    release = release_find(model_id, release_digest)
+    spec = task_spec(release)
+    requests = _requests(account, spec, inputs, spec.validate_parameters(parameters))
+    batch = Batch(
+        account=account,
+        model_id=model_id,
+        release_digest=release.digest,
+        task=release.task,
+        input_count=len(inputs),
+        job_count=len(requests),
+        open_jobs=len(requests),
+        store=store,
+        idempotency_key=idempotency_key,
+        request_mac=mac,
+    )
+    try:
+        _batch_store(batch, requests, licence_id)
+    except IntegrityError:
+        # Somebody with the same key was faster; anything else that collides is a defect.
+        known = _batch_of_key(account, idempotency_key, mac)
+        if known is None:
+            raise
+        return known, False
+    return batch, True
+
+
+def batch_cancel(*, account: Account, batch_id: UUID) -> Batch:
+    """Cancel what of a batch has not begun, and of what runs as much as the account may. The rest runs to its end.
+
+    Cancelling again does what is left to do. Raises BatchNotFoundError, BatchNotOpenError.
+    """
+    batch = batch_get(account=account, batch_id=batch_id)
+    if batch.ended_at is not None and batch.cancelled_at is None:
+        raise BatchNotOpenError("The batch has ended already: nothing is left to cancel.")
+    # First of all: should this process die, the sweep cancels what waits.
+    Batch.objects.filter(pk=batch.pk, cancelled_at=None, ended_at=None).update(cancelled_at=timezone.now())
+    fault_point("batch.cancelling")
+    for job in Job.objects.filter(batch=batch, state=JobState.QUEUED):
+        queued_cancel(job)
+    try:
+        for job in Job.objects.filter(batch=batch, state=JobState.RUNNING):
+            running_cancel(job)
+    except JobCancelLimitError:
+        pass
+    batch.refresh_from_db()
+    return batch
+
+
+def _requests(account: Account, spec: TaskSpec, inputs: Any, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    most = settings.BATCH_MAX_INPUTS
+    if not isinstance(inputs, list) or not 1 <= len(inputs) <= most:
+        raise BatchInvalidError(
+            f"The inputs of a batch are a list of 1 to {most}. Send more in further batches.", max_inputs=most
+        )
+    parts = [
+        inputs_accept_each(account=account, spec=spec, inputs=inputs[start : start + spec.max_inputs], offset=start)
+        for start in range(0, len(inputs), spec.max_inputs)
+    ]
+    return [{"inputs": part, "parameters": parameters} for part in parts]
+
+
+def _batch_store(batch: Batch, requests: list[dict[str, Any]], licence_id: int | None) -> None:
+    """Reserve the calls of every job under one licence, and write all of it, or nothing."""
+    account = batch.account
+    usable = licences_usable(holder=account.address, model_id=batch.model_id, licence_id=licence_id)
+    purchases = licence_purchases(usable)
+    with transaction.atomic():
+        account_lock(account.pk)
+        account_room(account.pk)
+        _batch_room(account)
+        counted = [state for state in usable if state.licence_id in purchases]
+        licence = call_reserve(account.pk, counted, purchases, wanted=len(requests))
+        batch.licence_id = licence.licence_id
+        batch.save(force_insert=True)
+        jobs = _jobs(batch, requests, block=(licence.block_number, licence.block_hash))
+        Job.objects.bulk_create(jobs)
+        fault_point("batch.half_written")
+        for job in jobs:
+            ledger.call_enter(job=job, purchase=purchases[licence.licence_id], limit=licence.calls)
+        payloads_write(list(zip(jobs, requests, strict=True)))
+        transaction.on_commit(lambda: _announce(jobs))
+
+
+def _jobs(batch: Batch, requests: list[dict[str, Any]], *, block: tuple[int, str]) -> list[Job]:
+    now, position, jobs = timezone.now(), 0, []
+    for number, request in enumerate(requests):
+        count = len(request["inputs"])
+        jobs.append(
+            Job(
+                account=batch.account,
+                batch=batch,
+                batch_position=position,
+                input_count=count,
+                store=batch.store,
+                model_id=batch.model_id,
+                licence_id=batch.licence_id,
+                release_digest=batch.release_digest,
+                task=batch.task,
+                checked_block_number=block[0],
+                checked_block_hash=block[1],
+                start_before=now + timedelta(seconds=settings.BATCH_QUEUE_TTL_S),
+                request_mac=batch.request_mac,
+                # In lists, the order of the inputs.
+                created_at=now + timedelta(microseconds=number),
+                # The sweep announces what was not announced: at once, that is.
+                enqueued_at=now if number < _ANNOUNCED_AT_ONCE else now - timedelta(hours=1),
+            )
+        )
+        position += count
+    return jobs
+
+
+def _announce(jobs: list[Job]) -> None:
+    fault_point("batch.committed")
+    for job in jobs[:_ANNOUNCED_AT_ONCE]:
+        job_enqueue(job_id=job.pk)
+
+
+def _batch_room(account: Account) -> None:
+    most = settings.BATCH_MAX_OPEN_PER_ACCOUNT
+    if Batch.objects.filter(account=account, ended_at=None).count() >= most:
+        raise BatchTooManyOpenError(
+            f"This account has {most} batches that have not ended, the most at once. Wait for one, then try again.",
+            limit=most,
+        )
+
+
+def _batch_of_key(account: Account, key: str | None, mac: str) -> Batch | None:
+    if key is None:
+        return None
+    idempotency_key_check(key)
+    batch = Batch.objects.filter(account=account, idempotency_key=key).first()
+    if batch is not None and batch.request_mac != mac:
+        raise IdempotencyConflictError(
+            "This Idempotency-Key was used for another batch. Take a new key for a new one.", batch=str(batch.pk)
+        )
+    return batch

@@ -1,0 +1,135 @@
+"""What is kept of a job, for how long, and what is not kept at all."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from marketplace.inference import selectors, services
+from marketplace.inference.errors import JobNotFinishedError, JobPayloadDeletedError
+from marketplace.inference.models import Job, JobPayload
+from models_registry.runtime.errors import InputError
+from models_registry.runtime.specs import RunResult
+
+pytestmark = pytest.mark.django_db
+CHECKED = type("Checked", (), {"block_number": 1, "block_hash": "0x"})
+
+
+@pytest.fixture
+def create(sell, buyer, clean_broker):
+    sold = sell(calls=20)
+
+    def make(**extra) -> Job:
+        values = {"account": buyer, "model_id": sold.model_id, "inputs": "the house", "store": False, **extra}
+        return services.job_create(**values)[0]
+
+    return make
+
+
+def finish(job: Job) -> Job:
+    result = RunResult(outputs=[[0.5]] * job.input_count, fingerprint={}, timings={}, usage={})
+    assert services.job_succeed(job=services.job_claim(job_id=job.pk), result=result, licence=CHECKED)
+    return Job.objects.get(pk=job.pk)
+
+
+def test_job_that_stores_nothing_loses_its_inputs_when_it_ends(create):
+    job = create()
+    assert selectors.job_request(job)["inputs"] == ["the house"]
+    job = finish(job)
+    assert (selectors.job_request(job), bytes(JobPayload.objects.get().request)) == (None, b"")
+
+
+def test_job_that_stores_nothing_hands_its_outputs_out_once(create):
+    job = finish(create())
+    assert services.job_hand_out(job).outputs == [[0.5]]
+    assert services.job_hand_out(job) is None
+    assert JobPayload.objects.count() == 0
+
+
+def test_job_that_stores_nothing_and_that_nobody_fetches_is_empty_after_minutes(create, settings):
+    job = finish(create())
+    left = JobPayload.objects.get().delete_at - timezone.now()
+    assert timedelta(0) < left <= timedelta(seconds=settings.PAYLOAD_HANDOUT_S)
+    assert services.payloads_purge() == 0
+    JobPayload.objects.update(delete_at=timezone.now())
+    assert services.payloads_purge() == 1
+    assert services.job_hand_out(job) is None
+
+
+def test_job_that_stores_nothing_keeps_nothing_when_it_fails(create):
+    services.job_fail(job=services.job_claim(job_id=create().pk), error=InputError("Input 1 is blank."))
+    assert JobPayload.objects.count() == 0
+
+
+def test_job_that_is_stored_is_handed_out_as_often_as_asked_and_kept_from_its_end_on(create, settings):
+    job = create(store=True)
+    JobPayload.objects.update(delete_at=timezone.now())
+    job = finish(job)
+    assert services.job_hand_out(job).outputs == services.job_hand_out(job).outputs == [[0.5]]
+    left = JobPayload.objects.get().delete_at - timezone.now()
+    assert left > timedelta(seconds=settings.PAYLOAD_RETENTION_S - 60)
+
+
+def test_job_api_that_stores_nothing_answers_its_outputs_once_and_says_so(create, with_key, buyer):
+    client, job = with_key(buyer), create()
+    open_body = client.get(f"/api/v1/jobs/{job.pk}").json()
+    assert (open_body["store"], open_body["outputs"]) == (False, None)
+    assert open_body["payload_until"] is not None
+    finish(job)
+    listed = client.get("/api/v1/jobs").json()["results"][0]
+    assert (listed["store"], listed["payload_until"] is not None) == (False, True)
+    bodies = [client.get(f"/api/v1/jobs/{job.pk}").json() for _ in range(2)]
+    assert [body["outputs"] for body in bodies] == [[[0.5]], None]
+    assert [body["payload_until"] for body in bodies] == [None, None]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_job_that_stores_nothing_and_is_asked_for_at_the_same_time_answers_one(create):
+    job = finish(create())
+
+    def ask(_: int) -> object:
+        try:
+            return services.job_hand_out(Job.objects.get(pk=job.pk))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sum(found is not None for found in threads.map(ask, range(6))) == 1
+
+
+def test_batch_that_stores_nothing_keeps_outputs_until_it_ended_and_drops_what_was_read(create, buyer, settings):
+    model_id = create().model_id
+    batch, _ = services.batch_create(account=buyer, model_id=model_id, inputs=["x"] * 130, store=False)
+    first, second, third = Job.objects.filter(batch=batch).order_by("batch_position")
+    finish(first)
+    finish(second)
+    JobPayload.objects.update(delete_at=timezone.now())
+    services.payloads_purge()
+    page = services.batch_hand_out(batch, after=0, limit=100)
+    assert [entry["output"] for entry in page] == [[0.5]] * 100
+    page = services.batch_hand_out(batch, after=0, limit=100)
+    assert [entry["output"] for entry in page] == [None] * 64 + [[0.5]] * 36
+    finish(third)
+    for payload in JobPayload.objects.filter(job__batch=batch):
+        assert payload.delete_at > timezone.now()
+    services.batch_hand_out(batch, after=100, limit=100)
+    assert JobPayload.objects.filter(job__batch=batch).count() == 0
+
+
+def test_job_again_has_the_same_inputs_and_is_a_job_of_its_own(create, buyer):
+    job = create(store=True, inputs=["one", "two"], parameters={"pooling": "cls"})
+    with pytest.raises(JobNotFinishedError):
+        services.job_again(account=buyer, job_id=job.pk)
+    finish(job)
+    again, is_new = services.job_again(account=buyer, job_id=job.pk, idempotency_key="r")
+    assert (is_new, again.pk == job.pk) == (True, False)
+    assert selectors.job_request(again) == selectors.job_request(job)
+    assert services.job_again(account=buyer, job_id=job.pk, idempotency_key="r")[0] == again
+
+
+def test_job_whose_inputs_are_gone_cannot_be_tried_again(create, buyer):
+    job = finish(create())
+    with pytest.raises(JobPayloadDeletedError):
+        services.job_again(account=buyer, job_id=job.pk)
