@@ -91,6 +91,7 @@ STATUS: dict[str, int] = {
     "job.worker_lost": 503,
     "job.expired": 503,
     "job.too_many_open": 429,
+    "job.too_many_streams": 429,
     "job.cancel_limit": 429,
     "job.cancelled": 409,
     "job.not_reserved": 500,

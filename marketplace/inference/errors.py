@@ -81,3 +81,10 @@ class JobNotReservedError(WeighhouseError):
     """The ledger has no open reservation for a job that is about to be counted."""
 
     code = "job.not_reserved"
+
+
+class JobStreamsBusyError(WeighhouseError):
+    """The account, or the process, has as many requests that wait for jobs as it may have at once."""
+
+    code = "job.too_many_streams"
+    retryable = True

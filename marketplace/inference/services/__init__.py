@@ -7,7 +7,14 @@ worker was lost. The call of the licence moves in the same transaction (`ledger`
 from marketplace.inference.services.accepting import job_create
 from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job_payload_delete, payloads_purge
 from marketplace.inference.services.moves import RUN_TASK, CheckedAt, error_json, job_enqueue
-from marketplace.inference.services.running import job_claim, job_fail, job_lease_renew, job_retry, job_succeed
+from marketplace.inference.services.running import (
+    job_claim,
+    job_fail,
+    job_is_held,
+    job_lease_renew,
+    job_retry,
+    job_succeed,
+)
 from marketplace.inference.services.sweeping import jobs_sweep
 
 __all__ = [
@@ -20,6 +27,7 @@ __all__ = [
     "job_create",
     "job_enqueue",
     "job_fail",
+    "job_is_held",
     "job_lease_renew",
     "job_payload_delete",
     "job_retry",

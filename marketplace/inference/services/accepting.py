@@ -10,16 +10,16 @@ from django.utils import timezone
 
 from chain.selectors import LicenceState
 from marketplace.accounts.models import Account
-from marketplace.inference import ledger
+from marketplace.inference import events, ledger
 from marketplace.inference.errors import (
     IdempotencyConflictError,
     IdempotencyKeyInvalidError,
     JobTaskUnsupportedError,
     JobTooManyOpenError,
 )
-from marketplace.inference.models import OPEN_STATES, Job, JobPayload
+from marketplace.inference.models import OPEN_STATES, Job, JobPayload, JobState
 from marketplace.inference.payloads import payload_encrypt, request_mac
-from marketplace.inference.services.moves import account_lock, job_enqueue
+from marketplace.inference.services.moves import account_lock, job_enqueue, job_tell
 from marketplace.licences.errors import CallsExhaustedError
 from marketplace.licences.services import licence_purchases, licences_usable
 from models_registry import selectors as registry
@@ -99,6 +99,7 @@ def _job_store(job: Job, usable: list[LicenceState], purchases: dict[int, str], 
         ledger.call_enter(job=job, purchase=purchases[licence.licence_id], limit=licence.calls)
         delete_at = timezone.now() + timedelta(seconds=settings.PAYLOAD_RETENTION_S)
         JobPayload.objects.create(job=job, request=payload_encrypt(job.pk, request), delete_at=delete_at)
+        job_tell(job.pk, events.STATE, state=JobState.QUEUED, attempt=0, error=None)
         transaction.on_commit(lambda: job_enqueue(job_id=job.pk))
 
 

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from marketplace.accounts.models import Account
+from marketplace.inference import events
 from marketplace.inference.errors import JobCancelledError, JobCancelLimitError, JobNotFinishedError, JobNotOpenError
 from marketplace.inference.models import OPEN_STATES, Job, JobPayload, JobState
 from marketplace.inference.selectors import job_get
@@ -39,6 +40,7 @@ def job_payload_delete(*, account: Account, job_id: UUID) -> None:
     if job.is_open:
         raise JobNotFinishedError("The job has not ended. Cancel it first, then delete its payload.", state=job.state)
     JobPayload.objects.filter(job=job).delete()
+    events.job_events_delete(job.pk)
 
 
 def payloads_purge() -> int:

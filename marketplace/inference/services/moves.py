@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from weighhouse.core.errors import WeighhouseError
 
 from marketplace.accounts.models import Account
 from marketplace.celery import app as celery_app
-from marketplace.inference import ledger
+from marketplace.inference import events, ledger
 from marketplace.inference.models import Job, JobState
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,11 @@ def job_enqueue(*, job_id: UUID, delay_s: float = 0) -> None:
         logger.warning("Job %s waits for the broker: %s", job_id, error)
 
 
+def job_tell(job_id: UUID, kind: str, **data: Any) -> None:
+    """Tell who follows the job, once what is told is committed. A broker that is away is told nothing."""
+    transaction.on_commit(partial(events.job_event_add, job_id, kind, data), robust=True)
+
+
 def error_json(error: WeighhouseError) -> dict[str, Any]:
     """An error as a job keeps it: code, message and data, nothing of the server."""
     return {**error.data, "code": error.code, "message": error.message, "retryable": error.retryable}
@@ -53,6 +59,7 @@ def job_end(rows: QuerySet[Job], job: Job, state: JobState, error: WeighhouseErr
         if moved != 1:
             return False
         ledger.call_release(job=job)
+        job_tell(job.pk, events.END, state=state, error=error_json(error))
     return True
 
 
