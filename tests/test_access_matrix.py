@@ -72,6 +72,7 @@ api-order           PATCH   401       404       200   404      403
 api-jobs            GET     401       200       200   200      403
 api-jobs            POST    401       403       202   403      403
 api-job             GET     401       404       200   404      403
+api-job-events      GET     401       404       200   404      403
 api-job-cancel      POST    401       404       200   404      403
 api-job-payload     DELETE  401       404       204   404      403
 api-uploads         GET     401       200       200   200      403
@@ -180,6 +181,7 @@ class World:
             "api-operator-change": {"operator_id": self.sold.market.operator_id},
             "api-order": {"order_id": self.order_id},
             "api-job": {"job_id": self.job.pk},
+            "api-job-events": {"job_id": self.job.pk},
             "api-job-cancel": {"job_id": self.job.pk},
             "api-job-payload": {"job_id": self.job.pk},
             "api-upload": {"upload_id": self.upload.pk},
