@@ -92,6 +92,8 @@ STATUS: dict[str, int] = {
     "job.expired": 503,
     "job.too_many_open": 429,
     "job.too_many_streams": 429,
+    "job.not_in_time": 504,
+    "job.text_differs": 502,
     "job.cancel_limit": 429,
     "job.cancelled": 409,
     "job.not_reserved": 500,

@@ -56,8 +56,8 @@ class EventBroker:
 
     def newest(self, key: str) -> str | None:
         """The id of the newest entry."""
-        found = self._try(lambda: self._redis.xrevrange(key, count=1))
-        return found[0][0].decode() if found else None
+        found: Any = self._try(lambda: self._redis.xrevrange(key, count=1))
+        return str(found[0][0].decode()) if found else None
 
     def delete(self, key: str) -> None:
         self._try(lambda: self._redis.delete(key))
