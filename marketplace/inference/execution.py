@@ -113,7 +113,7 @@ def _result(job: Job, cancelled: threading.Event) -> RunResult:
             request["inputs"],
             request["parameters"],
             settings.JOB_DEADLINE_S,
-            buyer=str(job.account_id),
+            buyer=job.account.address,
             on_text=tell,
             cancelled=cancelled,
         )
