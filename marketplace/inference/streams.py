@@ -6,6 +6,7 @@ threads: the rest of the site goes on however many wait.
 
 import select
 import socket
+import struct
 import threading
 import weakref
 from collections import Counter
@@ -22,6 +23,8 @@ from marketplace.inference.events import JobEvent
 # Seconds after which a stream ends whatever the job does, so that no thread is held for ever. Clients come back.
 LONGEST_S = 300.0
 # Sent in silence, so that no proxy closes the connection and a client that is gone shows.
+# A client that lets this time pass without reading anything that fills its buffers is given up.
+UNREAD_S = 20
 HEARTBEAT = b": still there\n\n"
 _RETRY = b"retry: 2000\n\n"
 
@@ -91,6 +94,10 @@ class Peer:
     def __init__(self, environ: Mapping[str, Any]) -> None:
         found = environ.get("gunicorn.socket")
         self._socket: socket.socket | None = found if isinstance(found, socket.socket) else None
+        if self._socket is not None:
+            # The kernel's own limit: the server's writes block, and would hold the thread as long as the client likes.
+            limit = struct.pack("ll", UNREAD_S, 0)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def is_gone(self) -> bool:
         """Whether it closed the connection. Elsewhere this shows at the next write."""

@@ -1,6 +1,7 @@
 """Following a job over HTTP: a real web process, a real worker, a real broker, real tiny models."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -146,6 +147,23 @@ def test_places_are_counted_per_account_and_per_process_and_given_back_once(sett
     for slot in slots:
         slot.release()
     assert streams.slots_taken() == 0
+
+
+def test_peer_that_reads_nothing_is_given_up_and_one_that_left_is_noticed(monkeypatch):
+    monkeypatch.setattr(streams, "UNREAD_S", 1)
+    ours, theirs = socket.socketpair()
+    with ours:
+        peer = streams.Peer({"gunicorn.socket": ours})
+        assert not peer.is_gone()
+        with pytest.raises(BlockingIOError):
+            ours.sendall(b"x" * 64 * 1024**2)
+        theirs.send(b"the next request")
+        assert not peer.is_gone()
+        ours.recv(100)
+        theirs.close()
+        assert peer.is_gone()
+    assert peer.is_gone()
+    assert not streams.Peer({}).is_gone()
 
 
 def test_job_created_with_a_wish_to_wait_is_answered_with_its_result(start_web, celery_worker, generator, buyer):
