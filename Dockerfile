@@ -33,4 +33,4 @@ VOLUME /var/lib/weighhouse
 USER 10001
 EXPOSE 8000
 # For a buffering reverse proxy in front, never for the internet: docs/operation.md, "In front of the site".
-CMD ["gunicorn", "marketplace.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "32", "--timeout", "120"]
+CMD ["gunicorn", "marketplace.wsgi", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", "--workers", "2", "--threads", "64", "--timeout", "120"]

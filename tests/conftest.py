@@ -15,6 +15,7 @@ pytest_plugins = [
     "tests.fixtures.nodes",
     "tests.fixtures.weights",
     "tests.fixtures.people",
+    "tests.fixtures.web",
     "tests.fixtures.audit",
 ]
 

@@ -74,6 +74,7 @@ api-order           PATCH   401       404       200   404      403
 api-jobs            GET     401       200       200   200      403
 api-jobs            POST    401       403       202   403      403
 api-job             GET     401       404       200   404      403
+api-job-events      GET     401       404       200   404      403
 api-job-cancel      POST    401       404       200   404      403
 api-job-payload     DELETE  401       404       204   404      403
 api-job-retry       POST    401       404       202   404      403
@@ -110,6 +111,16 @@ api-nothing         POST    404       404       404   404      404
 api-nothing         PUT     404       404       404   404      404
 api-nothing         PATCH   404       404       404   404      404
 api-nothing         DELETE  404       404       404   404      404
+openai-models       GET     401       401       401   401      403
+openai-model        GET     401       401       401   401      403
+openai-embeddings   POST    401       401       401   401      403
+openai-completions  POST    401       401       401   401      403
+openai-chat-completions POST 401      401       401   401      403
+openai-nothing      GET     404       404       404   404      404
+openai-nothing      POST    404       404       404   404      404
+openai-nothing      PUT     404       404       404   404      404
+openai-nothing      PATCH   404       404       404   404      404
+openai-nothing      DELETE  404       404       404   404      404
 model-list          GET     200       200       200   200      200
 model               GET     200       200       200   200      200
 run                 POST    in        403       302   403      in
@@ -158,7 +169,9 @@ SESSION_ONLY = {"api-keys", "api-key"}
 ENDED_JOB = {"api-job-payload", "api-job-retry", "job-payload-delete", "job-retry"}
 PUBLISHERS = ("api-upload", "api-release", "release")
 # Unsafe, and without effect for a session: what it does needs a secret that another site does not have.
-NO_SESSION_EFFECT = {"api-nothing"}
+NO_SESSION_EFFECT = {"api-nothing", "openai-nothing"}
+# For API keys alone: a session is not looked at, and so the table has no yes.
+KEYS_ONLY = {"openai-models", "openai-model", "openai-embeddings", "openai-completions", "openai-chat-completions"}
 
 pytestmark = pytest.mark.django_db
 
@@ -181,6 +194,8 @@ class World:
     def url(self, route: str) -> str:
         if route == "api-nothing":
             return "/api/v1/nothing/here"
+        if route == "openai-nothing":
+            return "/v1/nothing/here"
         me = self.buyer.address
         queries = {
             "api-plan-purchase": f"?recipient={me}",
@@ -211,6 +226,8 @@ class World:
             "api-operator-change": {"operator_id": self.sold.market.operator_id},
             "api-order": {"order_id": self.order_id},
             "api-job": {"job_id": self.job.pk},
+            "api-job-events": {"job_id": self.job.pk},
+            "openai-model": {"name": f"wh-{self.sold.model_id}"},
             "api-job-cancel": {"job_id": self.job.pk},
             "api-job-payload": {"job_id": self.job.pk},
             "api-job-retry": {"job_id": self.job.pk},
@@ -298,6 +315,9 @@ def client_of(caller: str, route: str, world: World, *, csrf: bool = False) -> C
         scopes = ["publish", "run"] if route in SESSION_ONLY else scopes
         _, key = api_key_create(account=account, name="wrong", scopes=scopes)
         client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+    elif caller == "its key":
+        _, key = api_key_create(account=world.buyer, name="right", scopes=["run"])
+        client.defaults["HTTP_AUTHORIZATION"] = f"Bearer {key}"
     elif caller != "anonymous":
         client.force_login(getattr(world, caller), backend=BACKEND)
     return client
@@ -311,7 +331,7 @@ def send(client: Client, method: str, route: str, world: World):
         return client.generic(method, url, b"x", content_type="text/plain")
     if route == "api-upload-file":
         return client.generic(method, url, b"{}", content_type="application/octet-stream")
-    if route.startswith("api-") or route == "demo-wallet":
+    if route.startswith(("api-", "openai-")) or route == "demo-wallet":
         return getattr(client, method.lower())(url, body, content_type="application/json")
     return getattr(client, method.lower())(url, body)
 
@@ -380,16 +400,23 @@ def test_access_with_a_method_that_has_no_row_is_refused(world):
     unlisted = [(route, method) for route, _ in listed for method in METHODS if (route, method) not in listed]
     allowed = {}
     for route, method in unlisted:
-        response = undone(owner_of(route), method, route, world)
+        response = undone("its key" if route in KEYS_ONLY else owner_of(route), method, route, world)
         if response.status_code != 405:
             allowed[f"{method} {route}"] = response.status_code
     assert allowed == {}
 
 
+def test_access_to_what_is_for_keys_alone_is_open_to_a_key_of_the_right_scope(world):
+    rows = [(row[0], row[1]) for row in ROWS if row[0] in KEYS_ONLY]
+    found = {route: outcome(undone("its key", method, route, world)) for route, method in rows}
+    # The bodies are empty: what asks for them has let the caller in.
+    assert found == {route: "200" if method == "GET" else "400" for route, method in rows}
+
+
 def test_access_by_a_session_without_csrf_token_is_refused(world):
     let_through = {}
     for route, method, *_ in ROWS:
-        if method == "GET" or route in NO_SESSION_EFFECT:
+        if method == "GET" or route in NO_SESSION_EFFECT | KEYS_ONLY:
             continue
         response = undone(owner_of(route), method, route, world, csrf=True)
         if response.status_code != 403 or (route.startswith("api-") and response.json()["code"] != "auth.csrf"):

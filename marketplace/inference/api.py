@@ -12,9 +12,11 @@ from rest_framework.views import APIView
 
 from marketplace.accounts.authentication import caller
 from marketplace.api_parts import ThrottledByMethod, Uint256StringField
-from marketplace.inference import selectors, services
+from marketplace.inference import events, selectors, services, streams
+from marketplace.inference.errors import JobStreamsBusyError
 from marketplace.inference.models import Job, JobState
 from marketplace.inference.paging import JobPagination
+from marketplace.inference.preferences import prefer_wait
 
 EXAMPLE = OpenApiExample(
     "Embed a sentence",
@@ -115,6 +117,19 @@ def job_body(job: Job) -> dict[str, Any]:
     return {**summary, **extra}
 
 
+def _has_waited(job: Job, wait_s: int) -> bool:
+    """Wait for the job's end. False where no more requests may wait: it is a preference, not a condition."""
+    try:
+        slot = streams.slot_take(job.account_id)
+    except JobStreamsBusyError:
+        return False
+    try:
+        events.job_ended_wait(job.pk, wait_s)
+    finally:
+        slot.release()
+    return True
+
+
 class JobListView(ThrottledByMethod, GenericAPIView[Job]):
     required_scope = "run"
     pagination_class = JobPagination
@@ -139,13 +154,19 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
     @extend_schema(
         operation_id="job_create",
         tags=["jobs"],
-        parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
+        parameters=[
+            OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER),
+            OpenApiParameter("Prefer", str, OpenApiParameter.HEADER, description="`wait=10` waits for the result."),
+        ],
         request=JobCreateSerializer,
         examples=[EXAMPLE],
-        responses={202: JobSerializer},
+        responses={200: JobSerializer, 201: JobSerializer, 202: JobSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Queue a job. The same Idempotency-Key with the same request gives the same job."""
+        """Queue a job. The same Idempotency-Key with the same request gives the same job.
+
+        With `Prefer: wait=n` the answer is the ended job (201, or 200 where it is known) if it ends within n seconds.
+        """
         form = JobCreateSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         given = form.validated_data
@@ -159,9 +180,17 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
             idempotency_key=request.headers.get("Idempotency-Key"),
             store=given["store"],
         )
-        headers = {"Location": f"/api/v1/jobs/{job.pk}", "Retry-After": "1"}
+        headers = {"Location": f"/api/v1/jobs/{job.pk}"}
         if not is_new:
             headers["Idempotent-Replay"] = "true"
+        wait_s = prefer_wait(request.headers.get("Prefer"))
+        if wait_s is not None and _has_waited(job, wait_s):
+            headers["Preference-Applied"] = f"wait={wait_s}"
+            job = selectors.job_get(account=caller(request), job_id=job.pk)
+            if not job.is_open:
+                headers["Cache-Control"] = "no-store"
+                return Response(job_body(job), status=201 if is_new else 200, headers=headers)
+        headers["Retry-After"] = "1"
         return Response(job_body(job), status=status.HTTP_202_ACCEPTED, headers=headers)
 
 

@@ -130,3 +130,10 @@ class InputUploadInUseError(WeighhouseError):
     """A job that has not ended needs the upload."""
 
     code = "input_upload.in_use"
+
+
+class JobStreamsBusyError(WeighhouseError):
+    """The account, or the process, has as many requests that wait for jobs as it may have at once."""
+
+    code = "job.too_many_streams"
+    retryable = True

@@ -2,6 +2,8 @@
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import NamedTuple
 from uuid import UUID
@@ -15,9 +17,10 @@ from weighhouse.core.faults import fault_point
 from chain import entitlements
 from chain import selectors as chain
 from chain.gateway.errors import ChainError
-from marketplace.inference import services
+from marketplace.inference import events, services
 from marketplace.inference.errors import JobPayloadDeletedError
 from marketplace.inference.models import Job
+from marketplace.inference.progress import TextTeller
 from marketplace.inference.selectors import job_request
 from marketplace.inference.uploads import inputs_resolve
 from marketplace.licences.services import licence_refusal
@@ -32,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 # A dead node, a full machine or missing blocks use up no attempt: the job waits until no worker may start it any more.
 _NOT_THE_JOBS_FAULT = (ChainError, RunnerBusyError, StoreUnavailableError, BlockMissingError)
+
+# How often a worker looks whether the job that it runs is still wanted.
+_LOOK_S = 0.5
 
 
 class AcceptedAt(NamedTuple):
@@ -51,17 +57,19 @@ def job_run(*, job_id: UUID) -> bool:
     1. Claim the job: one conditional UPDATE, which also takes a lease. Somebody else's job is left alone.
     2. Keep the lease while working; a worker that dies stops renewing it, and `jobs_sweep` queues the job again.
     3. Rely on the licence's check at acceptance while its block is the newest; from the next block on ask again.
-    4. Fetch the release through the verified cache and run it in the sandbox.
+    4. Fetch the release through the verified cache and run it in the sandbox. Tell the text that it generates as it
+       comes (`progress`); stop where the job was cancelled or the lease is lost.
     5. Store the result and count the call in one transaction, only while the lease still holds.
     What fails for good ends the job and gives the call back; what may pass puts the job back into the queue.
     """
     job = services.job_claim(job_id=job_id)
     if job is None:
         return False
+    cancelled = threading.Event()
     try:
-        with LeaseKeeper(job):
+        with LeaseKeeper(job, cancelled):
             licence = _licence_check(job)
-            result = _result(job)
+            result = _result(job, cancelled)
             fault_point("worker.result_ready")
             return services.job_succeed(job=job, result=result, licence=licence)
     except WeighhouseError as error:
@@ -90,7 +98,7 @@ def _licence_check(job: Job) -> services.CheckedAt:
     return state
 
 
-def _result(job: Job) -> RunResult:
+def _result(job: Job, cancelled: threading.Event) -> RunResult:
     request = job_request(job)
     if request is None:
         raise JobPayloadDeletedError("The inputs of this job were deleted before it ran.")
@@ -107,7 +115,22 @@ def _result(job: Job) -> RunResult:
     )
     # What an upload holds is checked by the pool, as all inputs are.
     inputs = inputs_resolve(job, request["inputs"])
-    return runner_pool().run(spec, inputs, request["parameters"], settings.JOB_DEADLINE_S, buyer=job.account.address)
+    tell = TextTeller(job)
+    try:
+        return runner_pool().run(
+            spec,
+            inputs,
+            request["parameters"],
+            settings.JOB_DEADLINE_S,
+            buyer=job.account.address,
+            on_text=tell,
+            cancelled=cancelled,
+        )
+    finally:
+        tell.close()
+        if cancelled.is_set() and not job.store:
+            # The payload went when the job was cancelled; text that was told since then goes too.
+            events.job_events_delete([job.pk])
 
 
 def _attempt_failed(job: Job, error: WeighhouseError) -> None:
@@ -121,10 +144,13 @@ def _attempt_failed(job: Job, error: WeighhouseError) -> None:
 
 
 class LeaseKeeper:
-    """Renews a job's lease from a thread of its own while the block runs. `is_lost` says that it failed to."""
+    """Renews a job's lease from a thread of its own while the block runs.
 
-    def __init__(self, job: Job) -> None:
-        self.is_lost = False
+    `lost` is set where the job is no longer this worker's: it was cancelled, or another worker has it.
+    """
+
+    def __init__(self, job: Job, lost: threading.Event) -> None:
+        self._lost = lost
         self._job = job
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{job.pk}", daemon=True)
@@ -141,14 +167,20 @@ class LeaseKeeper:
 
     def _keep(self) -> None:
         try:
-            while not self.is_lost and not self._done.wait(settings.JOB_LEASE_S / 3):
-                self._renew()
+            renew_at = time.monotonic() + settings.JOB_LEASE_S / 3
+            while not self._lost.is_set() and not self._done.wait(min(_LOOK_S, settings.JOB_LEASE_S / 3)):
+                if time.monotonic() < renew_at:
+                    self._try(services.job_is_held)
+                    continue
+                self._try(services.job_lease_renew)
+                renew_at = time.monotonic() + settings.JOB_LEASE_S / 3
         finally:
             connection.close()
 
-    def _renew(self) -> None:
+    def _try(self, step: Callable[..., bool]) -> None:
         try:
-            self.is_lost = not services.job_lease_renew(job=self._job)
+            if not step(job=self._job):
+                self._lost.set()
         except DatabaseError as error:
-            # The next beat may succeed in time; if not, the lease passes and the result is not stored.
+            # The next look may succeed in time; if not, the lease passes and the result is not stored.
             logger.warning("The lease of job %s could not be renewed: %s", self._job.pk, error)

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from marketplace.inference import api, api_batches, api_uploads
+from marketplace.inference import api, api_batches, api_events, api_uploads
 
 urlpatterns = [
     path("jobs", api.JobListView.as_view(), name="api-jobs"),
     path("jobs/<uuid:job_id>", api.JobView.as_view(), name="api-job"),
+    path("jobs/<uuid:job_id>/events", api_events.JobEventsView.as_view(), name="api-job-events"),
     path("jobs/<uuid:job_id>/cancel", api.JobCancelView.as_view(), name="api-job-cancel"),
     path("jobs/<uuid:job_id>/retry", api.JobRetryView.as_view(), name="api-job-retry"),
     path("batches", api_batches.BatchListView.as_view(), name="api-batches"),

@@ -30,6 +30,12 @@ JOB_MAX_CANCELLED_RUNNING = env.int("JOB_MAX_CANCELLED_RUNNING", 10)
 # A job that no worker could start in this time expires.
 JOB_QUEUE_TTL_S = env.float("JOB_QUEUE_TTL_S", 900.0)
 
+# What is told about a job to those who follow it passes after this time without news.
+JOB_EVENTS_TTL_S = env.int("JOB_EVENTS_TTL_S", 3600)
+# Requests that wait for a job hold a thread of the web process: at once, in a process and of one account there.
+JOB_STREAMS_PER_PROCESS = env.int("JOB_STREAMS_PER_PROCESS", 40)
+JOB_STREAMS_PER_ACCOUNT = env.int("JOB_STREAMS_PER_ACCOUNT", 16)
+
 # Job payloads are encrypted at rest with this key (Fernet, 32 bytes in URL-safe base64).
 PAYLOAD_KEY = env.str("PAYLOAD_KEY", "")
 PAYLOAD_RETENTION_S = env.int("PAYLOAD_RETENTION_S", 24 * 3600)

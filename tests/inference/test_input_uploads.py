@@ -18,8 +18,8 @@ from marketplace.inference.errors import (
     InputUploadQuotaError,
 )
 from marketplace.inference.models import InputUpload, Job, JobPayload
-from marketplace.inference.upload_files import SEGMENT_BYTES, UploadWriter, upload_file_read, upload_path
 from marketplace.inference.services.inputs import inputs_accept, inputs_accept_each
+from marketplace.inference.upload_files import SEGMENT_BYTES, UploadWriter, upload_file_read, upload_path
 from models_registry.errors import UploadLimitError, UploadTruncatedError
 from models_registry.runtime.errors import InputError
 from models_registry.runtime.specs import RunResult

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from marketplace.inference import selectors, services
+from marketplace.inference import events, selectors, services
 from marketplace.inference.errors import JobNotFinishedError, JobPayloadDeletedError
 from marketplace.inference.models import Job, JobPayload
 from models_registry.runtime.errors import InputError
@@ -83,6 +83,47 @@ def test_job_api_that_stores_nothing_answers_its_outputs_once_and_says_so(create
     bodies = [client.get(f"/api/v1/jobs/{job.pk}").json() for _ in range(2)]
     assert [body["outputs"] for body in bodies] == [[[0.5]], None]
     assert [body["payload_until"] for body in bodies] == [None, None]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_text_told_of_a_job_that_stores_nothing_is_forgotten_when_its_outputs_are_handed_out(create, clean_broker):
+    job, stored = create(), create(store=True)
+    for told in (job, stored):
+        finish(told)
+        events.job_event_add(told.pk, events.TEXT, {"text": "a text"})
+        assert [event.kind for event in events.job_events_read(told.pk)] == ["state", "state", "end", "text"]
+        assert services.job_hand_out(Job.objects.get(pk=told.pk)) is not None
+    assert len(events.job_events_read(stored.pk)) == 4
+    with clean_broker.client() as client:
+        assert client.keys("*job-events*") == [f"weighhouse:job-events:{stored.pk}".encode()]
+    # Who still follows it hears of the end from the database.
+    assert [event.kind for event in events.job_events_read(job.pk)] == ["end"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_text_told_of_a_job_that_stores_nothing_is_forgotten_when_it_is_cancelled(create, buyer):
+    job = create()
+    services.job_claim(job_id=job.pk)
+    events.job_event_add(job.pk, events.TEXT, {"text": "a text"})
+    services.job_cancel(account=buyer, job_id=job.pk)
+    assert [event.kind for event in events.job_events_read(job.pk)] == ["end"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_text_told_of_a_batch_that_stores_nothing_is_forgotten_when_its_outputs_are_handed_out(
+    create, buyer, clean_broker
+):
+    model_id = create(store=True).model_id
+    batch, _ = services.batch_create(account=buyer, model_id=model_id, inputs=["x"] * 65, store=False)
+    jobs = list(Job.objects.filter(batch=batch))
+    for job in jobs:
+        assert [event.data["state"] for event in events.job_events_read(job.pk)] == ["queued"]
+        finish(job)
+        assert [event.data["state"] for event in events.job_events_read(job.pk)] == ["queued", "running", "succeeded"]
+    services.batch_hand_out(batch, after=0, limit=200)
+    with clean_broker.client() as client:
+        left = {key.decode().rpartition(":")[2] for key in client.keys("*job-events*")}
+    assert left.isdisjoint(str(job.pk) for job in jobs) and left
 
 
 @pytest.mark.django_db(transaction=True)

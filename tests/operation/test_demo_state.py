@@ -82,8 +82,8 @@ def test_web_has_threads_for_more_than_a_handful_of_idle_connections(tmp_path: P
     table = process_table(config_load(tmp_path), samples=False)
     (web,) = [command for name, _stage, command in table if name == "web"]
     image = (Path(__file__).parents[2] / "Dockerfile").read_text()
-    assert int(web[web.index("--threads") + 1]) >= 32
-    assert '"--threads", "32"' in image
+    assert int(web[web.index("--threads") + 1]) >= 64
+    assert '"--threads", "64"' in image
 
 
 @pytest.mark.parametrize("is_new", [True, False])

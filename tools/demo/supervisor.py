@@ -51,7 +51,8 @@ def process_table(config: DemoConfig, *, samples: bool) -> list[tuple[str, str |
     anvil = ["--host", "127.0.0.1", "--port", str(config.chain_port), "--chain-id", str(CHAIN_ID), "--no-cors"]
     anvil += ["--mixed-mining", "--block-time", str(BLOCK_TIME_S), "--quiet"]
     anvil += ["--state", str(ChainState(config.directory).live), "--state-interval", "1"]
-    gunicorn = ["--bind", web, "--worker-class", "gthread", "--workers", "1", "--threads", "32"]
+    # More threads than requests may wait for jobs (JOB_STREAMS_PER_PROCESS): pages go on however many wait.
+    gunicorn = ["--bind", web, "--worker-class", "gthread", "--workers", "1", "--threads", "64"]
     gunicorn += ["--timeout", "120", "--graceful-timeout", "3", "--access-logfile", "-"]
     celery = [*python, "-m", "celery", "-A", "marketplace"]
     # Threads mostly wait for a runner, and those that wait together are answered together.

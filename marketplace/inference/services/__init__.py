@@ -11,7 +11,14 @@ from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job
 from marketplace.inference.services.handing import batch_hand_out
 from marketplace.inference.services.keeping import job_hand_out, payloads_purge
 from marketplace.inference.services.moves import RUN_TASK, CheckedAt, error_json, job_enqueue
-from marketplace.inference.services.running import job_claim, job_fail, job_lease_renew, job_retry, job_succeed
+from marketplace.inference.services.running import (
+    job_claim,
+    job_fail,
+    job_is_held,
+    job_lease_renew,
+    job_retry,
+    job_succeed,
+)
 from marketplace.inference.services.sweeping import jobs_sweep
 from marketplace.inference.services.uploading import input_upload_delete, input_upload_receive, upload_files_tidy
 
@@ -32,6 +39,7 @@ __all__ = [
     "job_enqueue",
     "job_fail",
     "job_hand_out",
+    "job_is_held",
     "job_lease_renew",
     "job_payload_delete",
     "job_retry",

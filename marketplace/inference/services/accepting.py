@@ -10,18 +10,19 @@ from django.utils import timezone
 
 from chain.selectors import LicenceState
 from marketplace.accounts.models import Account
-from marketplace.inference import ledger
+from marketplace.inference import events, ledger
 from marketplace.inference.errors import (
     IdempotencyConflictError,
     IdempotencyKeyInvalidError,
     JobTaskUnsupportedError,
     JobTooManyOpenError,
 )
-from marketplace.inference.models import OPEN_STATES, Batch, Job
+from marketplace.inference.models import OPEN_STATES, Batch, Job, JobState
 from marketplace.inference.payloads import request_mac
 from marketplace.inference.services.inputs import inputs_accept
 from marketplace.inference.services.keeping import payloads_write
 from marketplace.inference.services.moves import account_lock, job_enqueue
+from marketplace.inference.services.telling import job_tell
 from marketplace.licences.errors import CallsExhaustedError
 from marketplace.licences.services import licence_purchases, licences_usable
 from models_registry import selectors as registry
@@ -107,6 +108,7 @@ def _job_store(job: Job, usable: list[LicenceState], purchases: dict[int, str], 
         job.save(force_insert=True)
         ledger.call_enter(job=job, purchase=purchases[licence.licence_id], limit=licence.calls)
         payloads_write([(job, request)])
+        job_tell(job.pk, events.STATE, state=JobState.QUEUED, attempt=0, error=None)
         transaction.on_commit(lambda: job_enqueue(job_id=job.pk))
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from weighhouse.core.faults import fault_point
 
 from marketplace.accounts.models import Account
-from marketplace.inference import ledger
+from marketplace.inference import events, ledger
 from marketplace.inference.batches import batch_get
 from marketplace.inference.errors import (
     BatchInvalidError,
@@ -32,6 +32,7 @@ from marketplace.inference.services.ending import queued_cancel, running_cancel
 from marketplace.inference.services.inputs import inputs_accept_each
 from marketplace.inference.services.keeping import payloads_write
 from marketplace.inference.services.moves import account_lock, job_enqueue
+from marketplace.inference.services.telling import job_tell
 from marketplace.licences.services import licence_purchases, licences_usable
 from models_registry.runtime.tasks import TaskSpec
 
@@ -153,6 +154,8 @@ def _batch_store(batch: Batch, requests: list[dict[str, Any]], licence_id: int |
         for job in jobs:
             ledger.call_enter(job=job, purchase=purchases[licence.licence_id], limit=licence.calls)
         payloads_write(list(zip(jobs, requests, strict=True)))
+        for job in jobs:
+            job_tell(job.pk, events.STATE, state=JobState.QUEUED, attempt=0, error=None)
         transaction.on_commit(lambda: _announce(jobs))
 
 

@@ -1,7 +1,8 @@
-"""How long payloads are kept, and how they go: with the uploads that only they name."""
+"""How long payloads are kept, and how they go: with the uploads that only they name, and the text told of them."""
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from marketplace.inference import events
 from marketplace.inference.errors import InputUploadNotFoundError
 from marketplace.inference.models import OPEN_STATES, InputUpload, Job, JobPayload, JobState
 from marketplace.inference.payloads import payload_encrypt
@@ -65,11 +67,16 @@ def job_hand_out(job: Job) -> JobOutputs | None:
 
 
 def payloads_drop(rows: QuerySet[JobPayload]) -> int:
-    """Delete payloads, and the uploads that no other payload names. Returns how many payloads."""
+    """Delete payloads, what of them was told to followers, and uploads that no other payload names.
+
+    Returns how many payloads.
+    """
     with transaction.atomic():
         uploads = _uploads_alone(rows)
+        told = list(rows.values_list("pk", flat=True))
         _, deleted = rows.delete()
         uploads_drop(uploads)
+        transaction.on_commit(partial(events.job_events_delete, told), robust=True)
     return deleted.get("inference.JobPayload", 0)
 
 

@@ -54,7 +54,7 @@ def job_end(rows: QuerySet[Job], job: Job, state: JobState, error: WeighhouseErr
         if moved != 1:
             return False
         ledger.call_release(job=job)
-        job_ended(job, state)
+        job_ended(job, state, error=error_json(error))
     return True
 
 

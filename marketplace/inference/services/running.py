@@ -11,11 +11,12 @@ from django.utils import timezone
 from weighhouse.core.errors import WeighhouseError
 from weighhouse.core.faults import fault_point
 
-from marketplace.inference import ledger
+from marketplace.inference import events, ledger
 from marketplace.inference.models import Job, JobPayload, JobState
 from marketplace.inference.payloads import payload_encrypt
 from marketplace.inference.services.aftermath import job_ended
 from marketplace.inference.services.moves import CheckedAt, error_json, is_due, job_end, job_enqueue, rows_held
+from marketplace.inference.services.telling import job_tell
 from models_registry.runtime.specs import RunResult
 
 
@@ -29,13 +30,23 @@ def job_claim(*, job_id: UUID) -> Job | None:
         attempts=F("attempts") + 1,
         started_at=now,
     )
-    return Job.objects.select_related("account").get(pk=job_id) if claimed == 1 else None
+    if claimed != 1:
+        return None
+    job = Job.objects.select_related("account").get(pk=job_id)
+    job_tell(job_id, events.STATE, state=JobState.RUNNING, attempt=job.attempts, error=None)
+    return job
 
 
 def job_lease_renew(*, job: Job) -> bool:
     """Keep the lease of a running job. False where it is lost: the job was cancelled or given to another worker."""
     lease_until = timezone.now() + timedelta(seconds=settings.JOB_LEASE_S)
     return rows_held(job).update(lease_until=lease_until) == 1
+
+
+def job_is_held(*, job: Job) -> bool:
+    """False where the job was cancelled or given to another worker. One that is not to be seen yet counts as held."""
+    row = Job.objects.filter(pk=job.pk).values("state", "lease_token").first()
+    return row is None or (row["state"] == JobState.RUNNING and row["lease_token"] == job.lease_token)
 
 
 def job_succeed(*, job: Job, result: RunResult, licence: CheckedAt) -> bool:
@@ -83,5 +94,6 @@ def job_retry(*, job: Job, error: WeighhouseError, counts: bool) -> bool:
         enqueued_at=timezone.now() + delay,
     )
     if moved == 1:
+        job_tell(job.pk, events.STATE, state=JobState.QUEUED, attempt=job.attempts, error=error.code)
         job_enqueue(job_id=job.pk, delay_s=delay.total_seconds())
     return moved == 1

@@ -6,10 +6,12 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from marketplace.inference import events
 from marketplace.inference.errors import JobExpiredError, JobWorkerLostError
 from marketplace.inference.models import Job, JobState
 from marketplace.inference.services.ending import queued_cancel
 from marketplace.inference.services.moves import is_due, job_end, job_enqueue, rows_held
+from marketplace.inference.services.telling import job_tell
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ def _lost_worker(job: Job) -> None:
     now = timezone.now()
     if held.update(state=JobState.QUEUED, lease_token=None, lease_until=None, run_after=None, enqueued_at=now) == 1:
         logger.warning("Job %s lost its worker and is queued again", job.pk)
+        job_tell(job.pk, events.STATE, state=JobState.QUEUED, attempt=job.attempts, error=JobWorkerLostError.code)
         job_enqueue(job_id=job.pk)
 
 

@@ -26,6 +26,7 @@ from marketplace.licences.selectors.licences import (
     licences_held,
     licences_held_usable_first,
     licences_once_held,
+    model_ids_runnable,
     moment,
 )
 from marketplace.licences.selectors.operators import (
@@ -81,6 +82,7 @@ __all__ = [
     "licences_held",
     "licences_held_usable_first",
     "licences_once_held",
+    "model_ids_runnable",
     "model_times",
     "moment",
     "operator_detail",

@@ -27,6 +27,8 @@ from marketplace.licences.selectors.plans import LIST_LIMIT, plans_by_id
 from marketplace.licences.selectors.times import SuspensionSpan, chain_now, model_times
 from marketplace.licences.tokens import amount_text
 
+# A list of models is for showing; a call finds its licence among all of the model's.
+RUNNABLE_LIMIT = 1000
 LAST_MOMENT = 253_402_300_799
 
 LicenceDisplayState = Literal["valid", "expired", "suspended", "cancelled", "settled", "missing"]
@@ -126,6 +128,15 @@ def licences_held_usable_first(holder: str, *, model_id: int) -> QuerySet[Licenc
     ended = Q(ends__gt=0, ends__lte=now) | Q(cancelled=True) | ~Q(plan_id__in=may_run.values("plan_id"))
     rows = licences_held(holder).filter(model_id=model_id).annotate(ends=ends, cancelled=cancelled)
     return rows.order_by(Case(When(ended, then=1), default=0), "-event_id")
+
+
+def model_ids_runnable(holder: str) -> set[int]:
+    """The models that the address may run by the index and the clock, of its newest `RUNNABLE_LIMIT` licences."""
+    may_run = Plan.objects.annotate(can_run=F("flags").bitand(Right.RUN)).filter(can_run__gt=0)
+    cancelled = LicenceCancellation.objects.filter(licence_id=OuterRef("licence_id"))
+    rows = licences_held(holder).filter(~Exists(cancelled), plan_id__in=may_run.values("plan_id"))
+    views = licence_views(dict.fromkeys(rows.select_related("event")[:RUNNABLE_LIMIT], holder))
+    return {view.licence.model_id for view in views if view.is_active}
 
 
 def licence_list_for_holder(

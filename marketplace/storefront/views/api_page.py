@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -13,7 +14,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 
 @require_safe
 def api_page(request: HttpRequest) -> HttpResponse:
-    return render(request, "storefront/api.html", {"operations": _operations()})
+    return render(request, "storefront/api.html", {"operations": _operations(), "site_url": settings.SITE_URL})
 
 
 @cache

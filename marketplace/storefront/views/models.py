@@ -12,6 +12,7 @@ from marketplace.licences import selectors as licences
 from marketplace.licences.models import Right
 from marketplace.licences.selectors import PlanView
 from marketplace.storefront.forms import ModelSearchForm, RunForm
+from marketplace.storefront.snippets import snippet_of
 from models_registry import selectors as registry
 from models_registry.runtime.tasks import TASKS
 from models_registry.selectors import ModelSummary
@@ -71,6 +72,7 @@ def run_context(request: HttpRequest, model: ModelSummary) -> dict[str, Any]:
     usable = [view for view in held if view.plan.flags & Right.RUN and view.is_active]
     return {
         "spec": spec,
+        "snippet": snippet_of(model.model_id, spec) if spec else "",
         "licences": usable,
         "chosen_licence": request.GET.get("licence", ""),
         "run_form": RunForm(spec) if spec else None,
