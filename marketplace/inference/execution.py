@@ -102,17 +102,8 @@ def _result(job: Job, cancelled: threading.Event) -> RunResult:
     request = job_request(job)
     if request is None:
         raise JobPayloadDeletedError("The inputs of this job were deleted before it ran.")
-    release = registry.release_of_model(job.model_id, job.release_digest)
-    path = release_fetch(release.root_cid)
+    spec = _spec(job)
     fault_point("worker.during_job")
-    dtype = release.manifest.get("runtime", {}).get("dtype", "float32")
-    spec = RunnerSpec(
-        release_path=path,
-        digest=release.digest,
-        task=job.task,
-        dtype=dtype,
-        dedicated_to=f"licence {job.licence_id}" if settings.RUNNER_DEDICATED else "",
-    )
     # What an upload holds is checked by the pool, as all inputs are.
     inputs = inputs_resolve(job, request["inputs"])
     tell = TextTeller(job)
@@ -131,6 +122,18 @@ def _result(job: Job, cancelled: threading.Event) -> RunResult:
         if cancelled.is_set() and not job.store:
             # The payload went when the job was cancelled; text that was told since then goes too.
             events.job_events_delete([job.pk])
+
+
+def _spec(job: Job) -> RunnerSpec:
+    """The job's release, fetched and verified, and whose alone its runner is."""
+    release = registry.release_of_model(job.model_id, job.release_digest)
+    return RunnerSpec(
+        release_path=release_fetch(release.root_cid),
+        digest=release.digest,
+        task=job.task,
+        dtype=release.manifest.get("runtime", {}).get("dtype", "float32"),
+        dedicated_to=f"licence {job.licence_id}" if settings.RUNNER_DEDICATED else "",
+    )
 
 
 def _attempt_failed(job: Job, error: WeighhouseError) -> None:
