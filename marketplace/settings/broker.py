@@ -3,6 +3,9 @@
 from marketplace.settings.base import VAR_DIR
 from marketplace.settings.env import env
 
+# Seconds between two batches of receipts; each costs the operator one transaction.
+RECEIPT_ANCHOR_INTERVAL_S = env.float("RECEIPT_ANCHOR_INTERVAL_S", 600.0)
+
 BROKER_URL = env.str("BROKER_URL", "redis://127.0.0.1:6379/0")
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": BROKER_URL}}
@@ -30,6 +33,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "marketplace.inference.tasks.payload_purge",
         "schedule": 60.0,
         "options": {"expires": 60},
+    },
+    "receipts-anchor": {
+        "task": "marketplace.inference.tasks.receipts_anchor",
+        "schedule": RECEIPT_ANCHOR_INTERVAL_S,
+        "options": {"expires": 600},
     },
     "registry-sweep": {
         "task": "models_registry.tasks.registry_sweep",

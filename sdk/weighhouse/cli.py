@@ -15,6 +15,12 @@ OK, FAILED, UNUSABLE = 0, 1, 2
 _MAX_BYTES = 64 * 1024 * 1024
 
 
+class FileTooLargeError(WeighhouseError):
+    """A file is larger than any receipt or opening."""
+
+    code = "verify.file_too_large"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 0 where every check that could be made holds, 1 where one failed, 2 where none could be made."""
     options = _parser().parse_args(arguments)
@@ -72,7 +78,7 @@ def _read(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
-        raise WeighhouseError(f"{path} has more than {_MAX_BYTES} bytes.")
+        raise FileTooLargeError(f"{path} has more than {_MAX_BYTES} bytes.")
     return data
 
 

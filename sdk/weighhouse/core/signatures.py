@@ -36,7 +36,8 @@ def recover(digest: bytes, signature: str) -> str:
         key = Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(digest)
     except (BadSignature, ValidationError):
         raise SignatureError("The signature is nobody's.") from None
-    return checksum(key.to_canonical_address())
+    address: bytes = key.to_canonical_address()
+    return checksum(address)
 
 
 def sign(digest: bytes, key: bytes) -> str:
