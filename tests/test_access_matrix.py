@@ -75,6 +75,7 @@ api-jobs            POST    401       403       202   403      403
 api-job             GET     401       404       200   404      403
 api-job-cancel      POST    401       404       200   404      403
 api-job-payload     DELETE  401       404       204   404      403
+api-job-acceptance  GET     401       404       200   404      403
 api-job-receipt     GET     401       404       200   404      403
 api-job-receipt-opening GET 401       404       200   404      403
 api-worker-keys     GET     200       200       200   200      200
@@ -186,6 +187,7 @@ class World:
             "api-job": {"job_id": self.job.pk},
             "api-job-cancel": {"job_id": self.job.pk},
             "api-job-payload": {"job_id": self.job.pk},
+            "api-job-acceptance": {"job_id": self.job.pk},
             "api-job-receipt": {"job_id": self.job.pk},
             "api-job-receipt-opening": {"job_id": self.job.pk},
             "api-upload": {"upload_id": self.upload.pk},

@@ -223,7 +223,7 @@ def test_site_without_a_key_issues_nothing_and_says_so_until_it_has_one(create, 
 def test_job_older_than_receipts_has_none(create, finish, buyer, with_key, worker_key):
     job = finish(create())
     Receipt.objects.all().delete()
-    for path in ("receipt", "receipt/opening"):
+    for path in ("acceptance", "receipt", "receipt/opening"):
         answer = with_key(buyer, "run").get(f"/api/v1/jobs/{job.pk}/{path}")
         assert (answer.status_code, answer.json()["code"]) == (404, "receipt.unavailable")
     assert with_key(buyer, "run").get(f"/api/v1/jobs/{job.pk}").json()["receipt"] is None
@@ -368,6 +368,8 @@ def test_api_answers_202_with_a_signed_acceptance_and_the_salt_that_opens_it(sol
     value = {"inputs": ["the house"], "parameters": opening["input"]["value"]["parameters"]}
     committed = accepted["acceptance"]["message"]["inputHash"]
     assert salted_hash(bytes.fromhex(accepted["input_salt"][2:]), value) == committed
+    file = client.get(f"/api/v1/jobs/{accepted['id']}/acceptance")
+    assert file.content == canonical.dumps(accepted["acceptance"])
     again = client.post("/api/v1/jobs", body, format="json", headers=headers).json()
     assert again["acceptance"] == accepted["acceptance"]
 

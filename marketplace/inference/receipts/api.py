@@ -11,6 +11,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from weighhouse.core import canonical
 
 from marketplace.accounts.authentication import caller
 from marketplace.inference import selectors as jobs
@@ -18,7 +19,7 @@ from marketplace.inference.errors import JobNotFinishedError
 from marketplace.inference.models import Job, Receipt
 from marketplace.inference.receipts import selectors
 from marketplace.inference.receipts.errors import ReceiptUnavailableError
-from marketplace.inference.receipts.issuing import receipt_issue
+from marketplace.inference.receipts.issuing import acceptance_issue, receipt_issue
 
 
 class OpenedSerializer(serializers.Serializer[Any]):
@@ -63,11 +64,20 @@ class JobReceiptView(APIView):
         statement = None if receipt is None else selectors.receipt_statement(receipt)
         if statement is None:
             raise _unavailable(receipt)
-        headers = {
-            "Content-Disposition": f'attachment; filename="receipt-{job.pk}.json"',
-            "Cache-Control": "no-store",
-        }
-        return HttpResponse(statement.to_bytes(), content_type="application/json", headers=headers)
+        return _file(statement.to_bytes(), f"receipt-{job.pk}.json")
+
+
+class JobAcceptanceView(APIView):
+    required_scope = "run"
+
+    @extend_schema(operation_id="job_acceptance_get", tags=["jobs"], responses={200: OpenApiTypes.OBJECT})
+    def get(self, request: Request, job_id: UUID) -> HttpResponse:
+        """The signed acceptance of a job as a file: the one that its answer 202 carried. Keep every byte."""
+        job = jobs.job_get(account=caller(request), job_id=job_id)
+        document = acceptance_issue(job=job)
+        if document is None:
+            raise _unavailable(selectors.receipt_get(job))
+        return _file(canonical.dumps(document), f"acceptance-{job.pk}.json")
 
 
 class JobOpeningView(APIView):
@@ -105,6 +115,11 @@ def receipt_links(job: Job) -> dict[str, Any] | None:
         "issued_at": receipt.issued_at,
         "anchored_at": anchored_at,
     }
+
+
+def _file(content: bytes, name: str) -> HttpResponse:
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return HttpResponse(content, content_type="application/json", headers=headers)
 
 
 def _unavailable(receipt: Receipt | None) -> ReceiptUnavailableError:
