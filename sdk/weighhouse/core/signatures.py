@@ -43,7 +43,8 @@ def recover(digest: bytes, signature: str) -> str:
 def sign(digest: bytes, key: bytes) -> str:
     """`digest` signed by a private key of 32 bytes (RFC 6979: the same again gives the same)."""
     signed = PrivateKey(key).sign_msg_hash(digest)
-    return "0x" + (signed.r.to_bytes(32) + signed.s.to_bytes(32) + bytes([27 + signed.v])).hex()
+    content: bytes = signed.r.to_bytes(32) + signed.s.to_bytes(32) + bytes([27 + signed.v])
+    return "0x" + content.hex()
 
 
 def key_address(key: bytes) -> str:
