@@ -129,6 +129,14 @@ def test_receipt_of_a_job_without_a_result_names_the_error_and_counts_no_call(
     assert (message["state"], message["errorCode"], message["calls"]) == (state, code, "0")
 
 
+@pytest.mark.parametrize(("licence_id", "result"), [(0, "not checked"), ((7 << 64) + (1 << 32) + 1, "FAILED")])
+def test_receipt_under_no_licence_or_one_of_another_model_says_so(create, finish, worker_key, licence_id, result):
+    job = finish(create())
+    Job.objects.filter(pk=job.pk).update(licence_id=licence_id)
+    report = on_chain(document_of(job))
+    assert next(check.result.value for check in report.checks if check.name == "plan") == result
+
+
 def test_receipt_with_any_signed_field_changed_does_not_hold(create, finish, worker_key):
     document = json.loads(document_of(finish(create())))
     for name, value in document["message"].items():

@@ -151,7 +151,8 @@ def _subject(job: Job, receipt: Receipt, key: WorkerKey) -> dict[str, int | str]
     return {
         "jobId": job_word(job.pk),
         "operatorId": key.operator_id,
-        "licenceId": job.licence_id,
+        # A job under no licence, as a trial, says 0.
+        "licenceId": job.licence_id or 0,
         "modelId": job.model_id,
         "releaseDigest": _word(job.release_digest),
         "task": job.task,
