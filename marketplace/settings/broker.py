@@ -1,10 +1,10 @@
 """Redis or Valkey: Celery's broker and the cache that throttles share."""
 
-from marketplace.settings.base import VAR_DIR
+from marketplace.settings.base import DEMO, VAR_DIR
 from marketplace.settings.env import env
 
 # Seconds between two batches of receipts; each costs the operator one transaction.
-RECEIPT_ANCHOR_INTERVAL_S = env.float("RECEIPT_ANCHOR_INTERVAL_S", 600.0)
+RECEIPT_ANCHOR_INTERVAL_S = env.float("RECEIPT_ANCHOR_INTERVAL_S", 60.0 if DEMO else 600.0)
 
 BROKER_URL = env.str("BROKER_URL", "redis://127.0.0.1:6379/0")
 
