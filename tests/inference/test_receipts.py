@@ -25,7 +25,7 @@ from marketplace.inference.receipts import issuing, selectors
 from marketplace.inference.receipts.errors import WorkerKeyError
 from marketplace.inference.receipts.issuing import acceptance_issue, receipt_issue, receipts_sweep
 from marketplace.inference.receipts.keys import worker_key_create, worker_key_revoke, worker_key_rotate
-from models_registry.runtime.errors import InputError
+from models_registry.runtime.errors import InputError, OutputInvalidError
 from tests.sdk.support import STRANGER_KEY, delegated, receipt
 
 pytestmark = pytest.mark.django_db
@@ -411,6 +411,18 @@ def test_calls_settled_are_those_of_receipts(create, finish, worker_key, sold, b
     assert licence_id == sold.licence_id
     assert list(selectors.calls_settled([sold.licence_id]).values()) == [2]
     assert selectors.calls_settled([7]) == {}
+
+
+def test_value_without_one_form_is_refused_and_not_repeated():
+    secret = 2**60 + 12345
+    for commit, value, error in (
+        (issuing.input_commit, {"inputs": [secret], "parameters": {}}, InputError),
+        (issuing.output_commit, [secret], OutputInvalidError),
+    ):
+        with pytest.raises(error) as caught:
+            commit(value)
+        assert str(secret) not in str(caught.value)
+        assert caught.value.__cause__ is None
 
 
 def test_job_created_and_rolled_back_leaves_no_receipt(create):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db.models import Q
 from django.utils import timezone
+from weighhouse.core.canonical import JsonError
 from weighhouse.core.commitments import (
     NOTHING,
     input_value,
@@ -30,6 +31,7 @@ from weighhouse.core.statements import (
 from marketplace.inference.models import OPEN_STATES, CallState, Job, JobState, Receipt, WorkerKey
 from marketplace.inference.payloads import payload_encrypt
 from marketplace.inference.receipts.keys import delegation_of, unix_s, worker_key_active, worker_key_sign
+from models_registry.runtime.errors import InputError, OutputInvalidError
 
 logger = logging.getLogger(__name__)
 
@@ -44,15 +46,25 @@ class Commitment(NamedTuple):
 
 
 def input_commit(request: Mapping[str, Any]) -> Commitment:
-    """Commit to a request in its final form. Takes as long as writing it as JSON. Raises JsonError."""
+    """Commit to a request in its final form. Takes as long as writing it as JSON. Raises InputError."""
     salt = salt_make()
-    return Commitment(salted_hash(salt, input_value(request["inputs"], request["parameters"])), salt)
+    try:
+        return Commitment(salted_hash(salt, input_value(request["inputs"], request["parameters"])), salt)
+    except JsonError:
+        # The original message may repeat what was sent.
+        raise InputError(
+            "The inputs hold a number beyond 2^53, or something else that JSON has no one form of."
+        ) from None
 
 
 def output_commit(outputs: list[Any]) -> Commitment:
-    """Commit to a result. Raises JsonError."""
+    """Commit to a result. Raises OutputInvalidError."""
     salt = salt_make()
-    return Commitment(salted_hash(salt, output_value(outputs)), salt)
+    try:
+        return Commitment(salted_hash(salt, output_value(outputs)), salt)
+    except JsonError:
+        message = "The model's output holds a number beyond 2^53, or something else that JSON has no one form of."
+        raise OutputInvalidError(message) from None
 
 
 def receipt_open(*, job: Job, commitment: Commitment) -> None:
