@@ -95,6 +95,7 @@ STATUS: dict[str, int] = {
     "job.cancelled": 409,
     "job.not_reserved": 500,
     "job.task_unsupported": 422,
+    "receipt.unavailable": 404,
     # Uploads, releases, models.
     "upload.not_found": 404,
     "upload.file_not_found": 404,
@@ -181,6 +182,8 @@ STATUS: dict[str, int] = {
     "typed_data.invalid": 422,
     # Of commands and start-up; no request meets them.
     "faults.invalid_plan": 500,
+    "worker_key.refused": 409,
+    "recheck.impossible": 409,
 }
 
 # Django REST framework's own errors, the most derived first.

@@ -26,6 +26,7 @@ from marketplace.accounts.models import Account, ApiKey
 from marketplace.accounts.services import BACKEND, api_key_create
 from marketplace.inference import services as inference
 from marketplace.inference.models import Job
+from marketplace.inference.receipts.keys import worker_key_create
 from marketplace.orders import services as orders
 from models_registry import services as registry
 from models_registry.models import Release, ReleaseState, Upload
@@ -74,6 +75,10 @@ api-jobs            POST    401       403       202   403      403
 api-job             GET     401       404       200   404      403
 api-job-cancel      POST    401       404       200   404      403
 api-job-payload     DELETE  401       404       204   404      403
+api-job-acceptance  GET     401       404       200   404      403
+api-job-receipt     GET     401       404       200   404      403
+api-job-receipt-opening GET 401       404       200   404      403
+api-worker-keys     GET     200       200       200   200      200
 api-uploads         GET     401       200       200   200      403
 api-uploads         POST    401       201       201   201      403
 api-upload          GET     401       200       404   404      403
@@ -127,7 +132,7 @@ demo-wallet         POST    200       200       200   200      200
 CALLERS = TABLE.split("\n")[1].split()[2:]
 ROWS = [line.split() for line in TABLE.strip().split("\n")[1:]]
 SESSION_ONLY = {"api-keys", "api-key"}
-ENDED_JOB = {"api-job-payload", "job-payload-delete"}
+ENDED_JOB = {"api-job-payload", "api-job-receipt", "job-payload-delete"}
 PUBLISHERS = ("api-upload", "api-release", "release")
 # Unsafe, and without effect for a session: what it does needs a secret that another site does not have.
 NO_SESSION_EFFECT = {"api-nothing"}
@@ -182,6 +187,9 @@ class World:
             "api-job": {"job_id": self.job.pk},
             "api-job-cancel": {"job_id": self.job.pk},
             "api-job-payload": {"job_id": self.job.pk},
+            "api-job-acceptance": {"job_id": self.job.pk},
+            "api-job-receipt": {"job_id": self.job.pk},
+            "api-job-receipt-opening": {"job_id": self.job.pk},
             "api-upload": {"upload_id": self.upload.pk},
             "api-upload-file": {"upload_id": self.upload.pk, "path": "config.json"},
             "api-release": {"reference": self.draft.digest},
@@ -234,6 +242,7 @@ def world(sell, publisher, buyer, outsider) -> World:
     order, _ = orders.order_record(account=buyer, tx_hash="0x" + "ab" * 32, kind="buy", plan_id=sold.plan_id)
     job, _ = inference.job_create(account=buyer, model_id=sold.model_id, inputs=["the house"])
     key, _ = api_key_create(account=buyer, name="mine", scopes=["run"])
+    worker_key_create()
     return World(sold, publisher, buyer, outsider, upload, draft, order.pk, job, key)
 
 

@@ -14,6 +14,9 @@ from marketplace.accounts.authentication import caller
 from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256StringField
 from marketplace.inference import selectors, services
 from marketplace.inference.models import Job, JobState
+from marketplace.inference.receipts import selectors as receipts
+from marketplace.inference.receipts.api import receipt_links
+from marketplace.inference.receipts.issuing import acceptance_issue
 
 EXAMPLE = OpenApiExample(
     "Embed a sentence",
@@ -63,12 +66,28 @@ class JobSummarySerializer(serializers.Serializer[Any]):
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
+class ReceiptLinksSerializer(serializers.Serializer[Any]):
+    url = serializers.CharField()
+    opening_url = serializers.CharField(help_text="Salts, and input and output while they are kept.")
+    issued_at = serializers.DateTimeField(allow_null=True)
+    anchored_at = serializers.DateTimeField(allow_null=True, help_text="When its batch was anchored on chain.")
+
+
 class JobSerializer(JobSummarySerializer):
     outputs = serializers.JSONField(allow_null=True, help_text="One per input; null until the job succeeded.")
     usage = serializers.JSONField(allow_null=True)
     fingerprint = serializers.JSONField(allow_null=True, help_text="What ran the job, as its runner states it.")
     timings = serializers.JSONField(allow_null=True, help_text="In seconds.")
+    receipt = ReceiptLinksSerializer(allow_null=True, help_text="Where the job's receipt is, once it has ended.")
     payload_until = serializers.DateTimeField(allow_null=True, help_text="When inputs and outputs are deleted.")
+
+
+class AcceptedJobSerializer(JobSerializer):
+    acceptance = serializers.JSONField(
+        allow_null=True,
+        help_text="The signed acceptance, a file for `weighhouse verify`; null where the site has no key.",
+    )
+    input_salt = serializers.CharField(help_text="With the inputs in their final form, this opens the input hash.")
 
 
 def job_body(job: Job) -> dict[str, Any]:
@@ -80,9 +99,17 @@ def job_body(job: Job) -> dict[str, Any]:
         "usage": found.usage if found else None,
         "fingerprint": job.fingerprint,
         "timings": job.timings,
+        "receipt": receipt_links(job),
         "payload_until": payload.delete_at if payload else None,
     }
     return {**JobSummarySerializer(job).data, **extra}
+
+
+def accepted_body(job: Job) -> dict[str, Any]:
+    """A job as the answer to its request shows it: with what the site signed for having taken it on."""
+    receipt = receipts.receipt_get(job)
+    salt = "" if receipt is None else receipts.salt_read(job, receipt.input_salt)
+    return {**job_body(job), "acceptance": acceptance_issue(job=job), "input_salt": salt}
 
 
 class JobListView(ThrottledByMethod, GenericAPIView[Job]):
@@ -104,7 +131,7 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
         request=JobCreateSerializer,
         examples=[EXAMPLE],
-        responses={202: JobSerializer},
+        responses={202: AcceptedJobSerializer},
     )
     def post(self, request: Request) -> Response:
         """Queue a job. The same Idempotency-Key with the same request gives the same job."""
@@ -123,7 +150,7 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
         headers = {"Location": f"/api/v1/jobs/{job.pk}", "Retry-After": "1"}
         if not is_new:
             headers["Idempotent-Replay"] = "true"
-        return Response(job_body(job), status=status.HTTP_202_ACCEPTED, headers=headers)
+        return Response(accepted_body(job), status=status.HTTP_202_ACCEPTED, headers=headers)
 
 
 class JobView(APIView):
@@ -148,8 +175,17 @@ class JobCancelView(APIView):
 class JobPayloadView(APIView):
     required_scope = "run"
 
-    @extend_schema(operation_id="job_payload_delete", tags=["jobs"], responses={204: None})
+    @extend_schema(
+        operation_id="job_payload_delete",
+        tags=["jobs"],
+        parameters=[OpenApiParameter("salts", str, enum=["delete", "keep"], description="Without it, delete.")],
+        responses={204: None},
+    )
     def delete(self, request: Request, job_id: UUID) -> Response:
-        """Delete inputs and outputs of an ended job at once. The job itself and its call stay on record."""
-        services.job_payload_delete(account=caller(request), job_id=job_id)
+        """Delete inputs and outputs of an ended job at once, and the salts of its receipt unless they are to be kept.
+
+        The job itself, its call and its receipt stay on record.
+        """
+        keep = request.query_params.get("salts") == "keep"
+        services.job_payload_delete(account=caller(request), job_id=job_id, keep_salts=keep)
         return Response(status=status.HTTP_204_NO_CONTENT)

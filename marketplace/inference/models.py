@@ -8,6 +8,20 @@ from django.db import models
 from django.utils import timezone
 
 from chain.fields import Uint256Field
+from marketplace.inference.receipts.models import Receipt, ReceiptBatch, WorkerKey
+
+__all__ = [
+    "OPEN_STATES",
+    "CallEntry",
+    "CallState",
+    "Job",
+    "JobPayload",
+    "JobState",
+    "LicenceUse",
+    "Receipt",
+    "ReceiptBatch",
+    "WorkerKey",
+]
 
 
 class JobState(models.TextChoices):

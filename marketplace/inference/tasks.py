@@ -5,6 +5,7 @@ from uuid import UUID
 from celery import shared_task
 
 from marketplace.inference import execution, services
+from marketplace.inference.receipts import batching
 
 
 @shared_task(name=services.RUN_TASK)
@@ -20,3 +21,8 @@ def job_sweep() -> None:
 @shared_task
 def payload_purge() -> None:
     services.payloads_purge()
+
+
+@shared_task
+def receipts_anchor() -> None:
+    batching.receipts_anchor()

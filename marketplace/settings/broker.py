@@ -1,7 +1,10 @@
 """Redis or Valkey: Celery's broker and the cache that throttles share."""
 
-from marketplace.settings.base import VAR_DIR
+from marketplace.settings.base import DEMO, VAR_DIR
 from marketplace.settings.env import env
+
+# Seconds between two batches of receipts; each costs the operator one transaction.
+RECEIPT_ANCHOR_INTERVAL_S = env.float("RECEIPT_ANCHOR_INTERVAL_S", 60.0 if DEMO else 600.0)
 
 BROKER_URL = env.str("BROKER_URL", "redis://127.0.0.1:6379/0")
 
@@ -30,6 +33,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "marketplace.inference.tasks.payload_purge",
         "schedule": 60.0,
         "options": {"expires": 60},
+    },
+    "receipts-anchor": {
+        "task": "marketplace.inference.tasks.receipts_anchor",
+        "schedule": RECEIPT_ANCHOR_INTERVAL_S,
+        "options": {"expires": 600},
     },
     "registry-sweep": {
         "task": "models_registry.tasks.registry_sweep",

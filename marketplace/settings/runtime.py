@@ -26,6 +26,9 @@ JOB_MAX_CANCELLED_RUNNING = env.int("JOB_MAX_CANCELLED_RUNNING", 10)
 # A job that no worker could start in this time expires.
 JOB_QUEUE_TTL_S = env.float("JOB_QUEUE_TTL_S", 900.0)
 
+# Receipts in one Merkle tree, at most.
+RECEIPT_BATCH_MAX = env.int("RECEIPT_BATCH_MAX", 1024)
+
 # Job payloads are encrypted at rest with this key (Fernet, 32 bytes in URL-safe base64).
 PAYLOAD_KEY = env.str("PAYLOAD_KEY", "")
 PAYLOAD_RETENTION_S = env.int("PAYLOAD_RETENTION_S", 24 * 3600)

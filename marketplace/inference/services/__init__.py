@@ -4,6 +4,7 @@ queued -> running -> succeeded | failed, queued | running -> cancelled, queued -
 worker was lost. The call of the licence moves in the same transaction (`ledger`).
 """
 
+from marketplace.inference.receipts.issuing import receipt_issue
 from marketplace.inference.services.accepting import job_create
 from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job_payload_delete, payloads_purge
 from marketplace.inference.services.moves import RUN_TASK, CheckedAt, error_json, job_enqueue
@@ -26,4 +27,5 @@ __all__ = [
     "job_succeed",
     "jobs_sweep",
     "payloads_purge",
+    "receipt_issue",
 ]

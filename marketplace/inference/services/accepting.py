@@ -19,6 +19,7 @@ from marketplace.inference.errors import (
 )
 from marketplace.inference.models import OPEN_STATES, Job, JobPayload
 from marketplace.inference.payloads import payload_encrypt, request_mac
+from marketplace.inference.receipts.issuing import input_commit, receipt_open
 from marketplace.inference.services.moves import account_lock, job_enqueue
 from marketplace.licences.errors import CallsExhaustedError
 from marketplace.licences.services import licence_purchases, licences_usable
@@ -45,7 +46,7 @@ def job_create(
     2. Find the release: the pinned one, or the newest that is listed. Check inputs and parameters by its task.
     3. Ask the chain for a licence that is valid now, and find its purchase. Nothing is written before that.
     4. In one transaction: reserve a call of a licence that may have one more open job, write job, encrypted payload
-       and ledger entry. Then queue it.
+       and ledger entry, and what its receipt will say of the inputs. Then queue it.
 
     Raises `model.not_found`, `release.not_found`, `input.invalid`, `licence.*`, `chain.*`, `job.idempotency_*`,
     `job.too_many_open`.
@@ -67,6 +68,7 @@ def job_create(
     request = {"inputs": spec.validate_inputs(inputs), "parameters": spec.validate_parameters(parameters)}
     usable = licences_usable(holder=account.address, model_id=model_id, licence_id=licence_id)
     purchases = licence_purchases(usable)
+    commitment = input_commit(request)
     job = Job(
         account=account,
         model_id=model_id,
@@ -77,7 +79,9 @@ def job_create(
         request_mac=mac,
     )
     try:
-        _job_store(job, [state for state in usable if state.licence_id in purchases], purchases, request)
+        with transaction.atomic():
+            _job_store(job, [state for state in usable if state.licence_id in purchases], purchases, request)
+            receipt_open(job=job, commitment=commitment)
     except IntegrityError:
         # Somebody with the same key was faster; anything else that collides is a defect.
         known = _job_of_key(account, idempotency_key, mac)

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from marketplace.accounts.models import Account
 from marketplace.celery import app as celery_app
 from marketplace.inference import ledger
 from marketplace.inference.models import Job, JobState
+from marketplace.inference.receipts.issuing import receipt_issue
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,13 @@ def job_end(rows: QuerySet[Job], job: Job, state: JobState, error: WeighhouseErr
         if moved != 1:
             return False
         ledger.call_release(job=job)
+        receipt_at_commit(job)
     return True
+
+
+def receipt_at_commit(job: Job) -> None:
+    """Sign the receipt once the end of the job is stored and no lock is held. What fails is left to the sweep."""
+    transaction.on_commit(partial(receipt_issue, job_id=job.pk), robust=True)
 
 
 def rows_held(job: Job) -> QuerySet[Job]:

@@ -13,7 +13,16 @@ from weighhouse.core.errors import WeighhouseError
 from marketplace.inference import ledger
 from marketplace.inference.models import Job, JobPayload, JobState
 from marketplace.inference.payloads import payload_encrypt
-from marketplace.inference.services.moves import CheckedAt, error_json, is_due, job_end, job_enqueue, rows_held
+from marketplace.inference.receipts.issuing import output_commit, receipt_output
+from marketplace.inference.services.moves import (
+    CheckedAt,
+    error_json,
+    is_due,
+    job_end,
+    job_enqueue,
+    receipt_at_commit,
+    rows_held,
+)
 from models_registry.runtime.specs import RunResult
 
 
@@ -39,6 +48,7 @@ def job_lease_renew(*, job: Job) -> bool:
 def job_succeed(*, job: Job, result: RunResult, licence: CheckedAt) -> bool:
     """Store the result and count the call, once. False where the lease was lost: then nothing is stored."""
     value = {"outputs": result.outputs, "usage": dict(result.usage)}
+    commitment = output_commit(result.outputs)
     with transaction.atomic():
         moved = rows_held(job).update(
             state=JobState.SUCCEEDED,
@@ -55,6 +65,8 @@ def job_succeed(*, job: Job, result: RunResult, licence: CheckedAt) -> bool:
             return False
         ledger.call_settle(job=job)
         JobPayload.objects.filter(job=job).update(outputs=payload_encrypt(job.pk, value))
+        receipt_output(job=job, commitment=commitment)
+        receipt_at_commit(job)
     return True
 
 

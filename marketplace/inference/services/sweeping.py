@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from marketplace.inference.errors import JobExpiredError, JobWorkerLostError
 from marketplace.inference.models import Job, JobState
+from marketplace.inference.receipts.issuing import receipts_sweep
 from marketplace.inference.services.moves import is_due, job_end, job_enqueue, rows_held
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ def jobs_sweep() -> None:
     1. A running job whose lease has passed lost its worker: queue it again, or fail it after `JOB_MAX_ATTEMPTS`.
     2. A queued job that nobody started in time expires.
     3. A queued job that is due and was last announced a while ago is announced again: the broker may have lost it.
+    4. A job that ended and has no receipt gets one.
     """
     now = timezone.now()
     for job in Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now):
@@ -32,6 +34,7 @@ def jobs_sweep() -> None:
     for job_id in due.values_list("pk", flat=True):
         if due.filter(pk=job_id).update(enqueued_at=now) == 1:
             job_enqueue(job_id=job_id)
+    receipts_sweep()
 
 
 def _lost_worker(job: Job) -> None:

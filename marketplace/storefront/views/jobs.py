@@ -9,6 +9,7 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -17,6 +18,7 @@ from marketplace.api_parts import on_chain_id
 from marketplace.inference import selectors, services
 from marketplace.inference.errors import JobNotOpenError
 from marketplace.inference.models import Job
+from marketplace.inference.receipts.selectors import receipt_get
 from marketplace.storefront.forms import RunForm
 from marketplace.storefront.results import results_of
 from marketplace.storefront.throttle import throttled
@@ -83,8 +85,22 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
         **_job_context(job),
         "model_name": model.name if model else f"model {job.model_id}",
         "fingerprint": _fingerprint_rows(job),
+        "receipt": _receipt(job),
     }
     return render(request, "storefront/job.html", context)
+
+
+def _receipt(job: Job) -> dict[str, Any] | None:
+    """What the page says of an ended job's receipt; `None` where there will be none."""
+    row = None if job.is_open else receipt_get(job)
+    if row is None:
+        return None
+    return {
+        "is_issued": bool(row.digest) or services.receipt_issue(job_id=job.pk),
+        "url": reverse("api-job-receipt", args=[job.pk]),
+        "opening_url": reverse("api-job-receipt-opening", args=[job.pk]),
+        "anchored_at": row.batch.anchored_at if row.batch else None,
+    }
 
 
 @login_required
