@@ -80,10 +80,16 @@ class Job(models.Model):
             ),
             # Whose turn it is (`services.claiming`): the oldest waiting job of each account.
             models.Index(
-                fields=["is_trial", "account", "created_at"],
-                condition=models.Q(state="queued"),
+                fields=["account", "created_at", "id"],
+                condition=models.Q(state="queued", is_trial=False),
                 name="inference_job_waiting",
             ),
+            models.Index(
+                fields=["account", "created_at", "id"],
+                condition=models.Q(state="queued", is_trial=True),
+                name="inference_job_waiting_trial",
+            ),
+            models.Index(fields=["account"], condition=models.Q(state="running"), name="inference_job_running"),
         ]
 
     def __str__(self) -> str:

@@ -111,7 +111,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='job',
-            index=models.Index(condition=models.Q(('state', 'queued')), fields=['is_trial', 'account', 'created_at'], name='inference_job_waiting'),
+            index=models.Index(condition=models.Q(('is_trial', False), ('state', 'queued')), fields=['account', 'created_at', 'id'], name='inference_job_waiting'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(condition=models.Q(('is_trial', True), ('state', 'queued')), fields=['account', 'created_at', 'id'], name='inference_job_waiting_trial'),
+        ),
+        migrations.AddIndex(
+            model_name='job',
+            index=models.Index(condition=models.Q(('state', 'running')), fields=['account'], name='inference_job_running'),
         ),
         migrations.AddIndex(
             model_name='licenceuse',
