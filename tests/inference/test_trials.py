@@ -220,7 +220,9 @@ def test_budgets_of_days_that_are_over_are_deleted(try_it, outsider):
 def test_trial_runs_in_the_sandbox_as_any_job(try_it, outsider, celery_worker):
     worker = celery_worker(queues="inference")
     job = try_it(outsider)
-    worker.wait_until(lambda: not Job.objects.filter(state__in=["queued", "running"]).exists(), what="done")
+    worker.wait_until(
+        lambda: not Job.objects.filter(state__in=["queued", "running"]).exists(), what="done", timeout_s=180
+    )
     job.refresh_from_db()
     assert (job.state, job.error, CallEntry.objects.get().state) == ("succeeded", None, "settled")
 

@@ -153,11 +153,11 @@ def test_tickets_that_are_lost_or_come_twice_leave_no_job_and_run_none_twice(
     for _ in range(2):
         services.job_enqueue(job_id=jobs[0].pk)
     worker = celery_worker(queues="inference")
-    worker.wait_until(lambda: Job.objects.filter(state="succeeded").count() == 2, what="two done", timeout_s=60)
+    worker.wait_until(lambda: Job.objects.filter(state="succeeded").count() == 2, what="two done", timeout_s=180)
     assert not Job.objects.filter(pk=jobs[2].pk, state="queued").exists(), "the second ticket was the outsider's turn"
     Job.objects.update(enqueued_at=START)
     services.jobs_sweep()
-    worker.wait_until(lambda: Job.objects.filter(state="succeeded").count() == 3, what="all done", timeout_s=60)
+    worker.wait_until(lambda: Job.objects.filter(state="succeeded").count() == 3, what="all done", timeout_s=180)
     assert set(Job.objects.values_list("attempts", flat=True)) == {1}
 
 
