@@ -18,6 +18,8 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 from weighhouse.core.errors import WeighhouseError
 
+from marketplace.rate_limit import rate_limit_headers
+
 logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "https://weighhouse.example/problems/"
@@ -59,6 +61,8 @@ STATUS: dict[str, int] = {
     "key.scope_missing": 403,
     "key.not_found": 404,
     "key.limit": 409,
+    "key.other_licence": 403,
+    "key.calls_exhausted": 403,
     # Licences, orders, jobs.
     "plan.not_found": 404,
     "plan.reorged": 404,
@@ -76,6 +80,11 @@ STATUS: dict[str, int] = {
     "licence.no_run_right": 403,
     "licence.calls_exhausted": 403,
     "licence.purchase_unknown": 503,
+    "licence.foreign_operator": 403,
+    "licence.usage_unreported": 503,
+    "licence.rate_exceeded": 429,
+    "trial.unavailable": 403,
+    "trial.exhausted": 429,
     "operator.not_found": 404,
     "payment.balance_too_low": 409,
     "transaction.nothing_to_do": 409,
@@ -91,6 +100,7 @@ STATUS: dict[str, int] = {
     "job.worker_lost": 503,
     "job.expired": 503,
     "job.too_many_open": 429,
+    "job.queue_full": 429,
     "job.cancel_limit": 429,
     "job.cancelled": 409,
     "job.not_reserved": 500,
@@ -230,6 +240,8 @@ def problem(code: str, detail: str, *, retryable: bool = False, data: dict[str, 
     headers = {"Cache-Control": "no-store"}
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         headers["Retry-After"] = str(max(1, math.ceil(data.get("retry_after", RETRY_AFTER_S))))
+    if "rate_limit" in data:
+        headers |= rate_limit_headers(data["rate_limit"])
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="weighhouse"'
     return Response(body, status=status, headers=headers, content_type=PROBLEM_CONTENT_TYPE)

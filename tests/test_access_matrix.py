@@ -72,6 +72,9 @@ api-order           GET     401       404       200   404      403
 api-order           PATCH   401       404       200   404      403
 api-jobs            GET     401       200       200   200      403
 api-jobs            POST    401       403       202   403      403
+api-job-quote       POST    401       200       200   200      403
+api-model-trials    GET     200       200       200   200      200
+api-model-trials    PUT     401       200       404   404      403
 api-job             GET     401       404       200   404      403
 api-job-cancel      POST    401       404       200   404      403
 api-job-payload     DELETE  401       404       204   404      403
@@ -98,6 +101,8 @@ api-nothing         DELETE  404       404       404   404      404
 model-list          GET     200       200       200   200      200
 model               GET     200       200       200   200      200
 run                 POST    in        403       302   403      in
+run-quote           POST    in        200       200   200      in
+model-trials        POST    in        302       404   404      in
 model-activity      GET     200       200       200   200      200
 activity            GET     200       200       200   200      200
 account             GET     200       200       200   200      200
@@ -133,7 +138,7 @@ CALLERS = TABLE.split("\n")[1].split()[2:]
 ROWS = [line.split() for line in TABLE.strip().split("\n")[1:]]
 SESSION_ONLY = {"api-keys", "api-key"}
 ENDED_JOB = {"api-job-payload", "api-job-receipt", "job-payload-delete"}
-PUBLISHERS = ("api-upload", "api-release", "release")
+PUBLISHERS = ("api-upload", "api-release", "release", "api-model-trials")
 # Unsafe, and without effect for a session: what it does needs a secret that another site does not have.
 NO_SESSION_EFFECT = {"api-nothing"}
 
@@ -200,6 +205,9 @@ class World:
             "account": {"address": self.buyer.address},
             "model": {"model_id": self.sold.model_id},
             "run": {"model_id": self.sold.model_id},
+            "run-quote": {"model_id": self.sold.model_id},
+            "model-trials": {"model_id": self.sold.model_id},
+            "api-model-trials": {"model_id": self.sold.model_id},
             "licence": {"licence_id": self.sold.licence_id},
             "licence-refund": {"licence_id": self.sold.licence_id},
             "licence-cancel": {"licence_id": self.sold.licence_id},
@@ -224,7 +232,11 @@ class World:
             "api-jobs": {"model": str(self.sold.model_id), "inputs": ["the house"]},
             "api-uploads": {"name": "New", "task": "text-classification", "licence": "MIT"},
             "api-releases": {"upload": str(self.upload.pk)},
+            "api-job-quote": {"model": str(self.sold.model_id), "inputs": ["the house"]},
+            "api-model-trials": {"allowed": False},
             "run": {"inputs": "the house", "text": "the house"},
+            "run-quote": {"inputs": "the house"},
+            "model-trials": {"allowed": "0"},
             "keys": {"name": "a script", "scopes": ["run"]},
             "demo-wallet": {"method": "eth_chainId", "params": []},
         }.get(route, {})

@@ -11,12 +11,16 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from marketplace.accounts.authentication import caller
-from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256StringField
-from marketplace.inference import selectors, services
+from marketplace.accounts.permissions import IsAccountOrReadOnly
+from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256StringField, client_of
+from marketplace.inference import selectors, services, trials
 from marketplace.inference.models import Job, JobState
 from marketplace.inference.receipts import selectors as receipts
 from marketplace.inference.receipts.api import receipt_links
 from marketplace.inference.receipts.issuing import acceptance_issue
+from marketplace.inference.trials import TrialWish
+from marketplace.rate_limit import rate_limit_headers
+from models_registry import selectors as registry
 
 EXAMPLE = OpenApiExample(
     "Embed a sentence",
@@ -44,6 +48,12 @@ class JobCreateSerializer(serializers.Serializer[Any]):
     licence = Uint256StringField(
         required=False, allow_null=True, help_text="Without it, the best of the account's licences is taken."
     )
+    trial = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        help_text="A trial under no licence. Without it, an account that never had a licence of the model gets one "
+        "where the model may be tried.",
+    )
     release = serializers.RegexField(
         r"^0x[0-9a-fA-F]{64}\Z", required=False, allow_null=True, help_text="Pins a release by its digest."
     )
@@ -53,7 +63,8 @@ class JobSummarySerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     state = serializers.ChoiceField(JobState.choices)
     model = Uint256StringField(source="model_id")
-    licence = Uint256StringField(source="licence_id")
+    licence = Uint256StringField(source="licence_id", allow_null=True, help_text="Null of a trial.")
+    trial = serializers.BooleanField(source="is_trial")
     release = serializers.CharField(source="release_digest")
     task = serializers.CharField()
     error = serializers.JSONField(allow_null=True, help_text="`code` and `message` of what went wrong last.")
@@ -61,6 +72,7 @@ class JobSummarySerializer(serializers.Serializer[Any]):
     call = serializers.CharField(
         source="call.state", allow_null=True, help_text="reserved, settled (counted) or released."
     )
+    calls = serializers.IntegerField(source="call.calls", help_text="What the job costs, if it succeeds.")
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
@@ -112,6 +124,64 @@ def accepted_body(job: Job) -> dict[str, Any]:
     return {**job_body(job), "acceptance": acceptance_issue(job=job), "input_salt": salt}
 
 
+class QuoteSerializer(serializers.Serializer[Any]):
+    """What the same request to `POST /api/v1/jobs` would come to."""
+
+    accepted = serializers.BooleanField()
+    error = serializers.JSONField(allow_null=True, help_text="`code`, `message` and `retryable` of a refusal.")
+    release = serializers.CharField(allow_null=True)
+    licence = Uint256StringField(source="licence_id", allow_null=True, help_text="Which one would be used.")
+    trial = serializers.BooleanField()
+    calls = serializers.IntegerField(allow_null=True, help_text="What it costs, if it succeeds.")
+    left = serializers.IntegerField(
+        allow_null=True, help_text="Calls of the licence, or trial calls of today, left after it; null: not limited."
+    )
+    key_left = serializers.IntegerField(allow_null=True, help_text="The same for the API key that asks.")
+
+
+def request_of(request: Request) -> dict[str, Any]:
+    """The body of a job, as `services.job_create` and `services.job_quote` take it."""
+    form = JobCreateSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    given = form.validated_data
+    return {
+        "account": caller(request),
+        "model_id": given["model"],
+        "inputs": given["inputs"],
+        "parameters": given.get("parameters"),
+        "licence_id": given.get("licence"),
+        "release_digest": given.get("release"),
+        "trial": TrialWish(client_of(request), given.get("trial")),
+    }
+
+
+class TrialsSerializer(serializers.Serializer[Any]):
+    """Whether a model may be tried without a licence."""
+
+    allowed = serializers.BooleanField()
+
+
+class TrialsView(APIView):
+    permission_classes = (IsAccountOrReadOnly,)
+    required_scope = "publish"
+
+    @extend_schema(operation_id="model_trials_get", tags=["models"], responses=TrialsSerializer)
+    def get(self, request: Request, model_id: int) -> Response:
+        """Whether the model may be tried without a licence."""
+        registry.model_owner(model_id)
+        return Response({"allowed": trials.trials_are_offered(model_id)})
+
+    @extend_schema(
+        operation_id="model_trials_set", tags=["models"], request=TrialsSerializer, responses=TrialsSerializer
+    )
+    def put(self, request: Request, model_id: int) -> Response:
+        """Allow or refuse trials, as the model's owner. Without trials of the site there are none all the same."""
+        form = TrialsSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        trials.trials_allow(account=caller(request), model_id=model_id, allowed=form.validated_data["allowed"])
+        return Response({"allowed": trials.trials_are_offered(model_id)})
+
+
 class JobListView(ThrottledByMethod, GenericAPIView[Job]):
     required_scope = "run"
     pagination_class = KeysetPagination
@@ -135,22 +205,31 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
     )
     def post(self, request: Request) -> Response:
         """Queue a job. The same Idempotency-Key with the same request gives the same job."""
-        form = JobCreateSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        given = form.validated_data
-        job, is_new = services.job_create(
-            account=caller(request),
-            model_id=given["model"],
-            inputs=given["inputs"],
-            parameters=given.get("parameters"),
-            licence_id=given.get("licence"),
-            release_digest=given.get("release"),
-            idempotency_key=request.headers.get("Idempotency-Key"),
-        )
+        job, is_new = services.job_create(**request_of(request), idempotency_key=request.headers.get("Idempotency-Key"))
         headers = {"Location": f"/api/v1/jobs/{job.pk}", "Retry-After": "1"}
         if not is_new:
             headers["Idempotent-Replay"] = "true"
+        limit = selectors.rate_limit_of(job)
+        if limit is not None:
+            headers |= rate_limit_headers(limit)
         return Response(accepted_body(job), status=status.HTTP_202_ACCEPTED, headers=headers)
+
+
+class JobQuoteView(APIView):
+    required_scope = "run"
+    throttle_scope = "quote"
+
+    @extend_schema(
+        operation_id="job_quote",
+        tags=["jobs"],
+        request=JobCreateSerializer,
+        examples=[EXAMPLE],
+        responses=QuoteSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        """What a job would cost and whether it would be accepted. Changes nothing."""
+        quote = services.job_quote(**request_of(request))
+        return Response(QuoteSerializer(quote).data, headers={"Cache-Control": "no-store"})
 
 
 class JobView(APIView):
@@ -168,7 +247,7 @@ class JobCancelView(APIView):
 
     @extend_schema(operation_id="job_cancel", tags=["jobs"], request=None, responses=JobSerializer)
     def post(self, request: Request, job_id: UUID) -> Response:
-        """Cancel an open job. No call is counted."""
+        """Cancel an open job. No call of a licence is counted."""
         return Response(job_body(services.job_cancel(account=caller(request), job_id=job_id)))
 
 

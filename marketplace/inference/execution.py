@@ -19,6 +19,7 @@ from marketplace.inference import services
 from marketplace.inference.errors import JobPayloadDeletedError
 from marketplace.inference.models import Job
 from marketplace.inference.selectors import job_request
+from marketplace.inference.trials import trial_check
 from marketplace.licences.services import licence_refusal
 from models_registry import selectors as registry
 from models_registry.errors import BlockMissingError, StoreUnavailableError
@@ -44,8 +45,8 @@ class _UnexpectedError(WeighhouseError):
     """A defect of this site. Its details are in the operator's log."""
 
 
-def job_run(*, job_id: UUID) -> bool:
-    """Run a queued job once. Returns whether a result was stored.
+def job_run(*, job_id: UUID | None = None) -> bool:
+    """Run a queued job once: the one whose turn it is, or this one. Returns whether a result was stored.
 
     1. Claim the job: one conditional UPDATE, which also takes a lease. Somebody else's job is left alone.
     2. Keep the lease while working; a worker that dies stops renewing it, and `jobs_sweep` queues the job again.
@@ -54,7 +55,7 @@ def job_run(*, job_id: UUID) -> bool:
     5. Store the result and count the call in one transaction, only while the lease still holds.
     What fails for good ends the job and gives the call back; what may pass puts the job back into the queue.
     """
-    job = services.job_claim(job_id=job_id)
+    job = services.job_claim_next() if job_id is None else services.job_claim(job_id=job_id)
     if job is None:
         return False
     try:
@@ -77,11 +78,16 @@ def _licence_check(job: Job) -> services.CheckedAt:
 
     Older blocks would have to be shown to be canonical still, which costs more than asking about the licence, whose
     answer is shared by all processes. Raises `licence.*`, and what `chain.entitlements` raises.
+
+    A trial has no licence: its model must not be suspended. Raises `trial.unavailable`.
     """
     indexed_to = chain.index_block()
     block = entitlements.entitlement_block(not_before=indexed_to)
     if job.checked_block_hash == block.hash:
         return AcceptedAt(block.number, block.hash)
+    if job.licence_id is None:
+        checked = trial_check(job.model_id)
+        return AcceptedAt(checked.number, checked.hash)
     state = entitlements.licence_states([job.licence_id], not_before=indexed_to)[job.licence_id]
     refusal = licence_refusal(state, holder=job.account.address, model_id=job.model_id)
     if refusal is not None:

@@ -12,6 +12,7 @@ from marketplace.accounts.models import Account
 from marketplace.inference.errors import JobNotFoundError, JobPayloadDeletedError
 from marketplace.inference.models import Job, JobPayload, JobState, LicenceUse
 from marketplace.inference.payloads import payload_decrypt
+from marketplace.inference.rates import bucket_state, licence_rate
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +38,17 @@ class CallsUsed:
 
 
 def job_list(account: Account, *, model_id: int | None = None) -> QuerySet[Job]:
-    """The account's jobs, newest first."""
+    """The account's jobs, newest first. Whoever comes by a key that is bound to a licence sees the key's own alone."""
     jobs = Job.objects.filter(account=account).select_related("call")
+    if account.acting_key is not None and account.acting_key.licence_id is not None:
+        jobs = jobs.filter(api_key=account.acting_key)
     return jobs if model_id is None else jobs.filter(model_id=model_id)
+
+
+def job_is_visible(job: Job, account: Account) -> bool:
+    """Whether whoever acts for the account may see this job of it."""
+    key = account.acting_key
+    return key is None or key.licence_id is None or job.api_key_id == key.pk
 
 
 def job_get(*, account: Account, job_id: UUID) -> Job:
@@ -48,6 +57,16 @@ def job_get(*, account: Account, job_id: UUID) -> Job:
     if job is None:
         raise JobNotFoundError("This account has no such job.")
     return job
+
+
+def rate_limit_of(job: Job) -> dict[str, Any] | None:
+    """The token bucket of the job's licence, as `RateLimit` headers tell it; None of a trial."""
+    entry = getattr(job, "call", None)
+    use = entry and LicenceUse.objects.filter(licence_id=entry.licence_id, purchase=entry.purchase).first()
+    if not use or job.licence_id is None:
+        return None
+    # A licence's id begins with its plan's.
+    return bucket_state(use, licence_rate(job.licence_id >> 32))
 
 
 def job_outputs(job: Job) -> JobOutputs | None:

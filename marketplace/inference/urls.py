@@ -6,7 +6,9 @@ from marketplace.inference import api
 from marketplace.inference.receipts import api as receipts
 
 urlpatterns = [
+    path("models/<on_chain_id:model_id>/trials", api.TrialsView.as_view(), name="api-model-trials"),
     path("jobs", api.JobListView.as_view(), name="api-jobs"),
+    path("jobs/quote", api.JobQuoteView.as_view(), name="api-job-quote"),
     path("jobs/<uuid:job_id>", api.JobView.as_view(), name="api-job"),
     path("jobs/<uuid:job_id>/cancel", api.JobCancelView.as_view(), name="api-job-cancel"),
     path("jobs/<uuid:job_id>/payload", api.JobPayloadView.as_view(), name="api-job-payload"),

@@ -29,6 +29,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout"
 # Seconds between the rounds of each chore. Each may run late, twice or at the same time as itself.
 CELERY_BEAT_SCHEDULE = {
     "job-sweep": {"task": "marketplace.inference.tasks.job_sweep", "schedule": 5.0, "options": {"expires": 30}},
+    "usage-report": {
+        "task": "marketplace.inference.tasks.usage_report",
+        "schedule": 15.0,
+        "options": {"expires": 30},
+    },
     "payload-purge": {
         "task": "marketplace.inference.tasks.payload_purge",
         "schedule": 60.0,

@@ -84,6 +84,7 @@ REST_FRAMEWORK = {
         "release": env.str("RATE_RELEASE", "30/min"),
         "order": env.str("RATE_ORDER", "120/min"),
         "job": env.str("RATE_JOB", "240/min"),
+        "quote": env.str("RATE_QUOTE", "240/min"),
         "key": env.str("RATE_KEY", "20/min"),
         "demo-wallet": env.str("RATE_DEMO_WALLET", "1200/min"),
     },

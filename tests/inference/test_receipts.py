@@ -2,18 +2,16 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 import pytest
 from cryptography.fernet import Fernet
-from django.conf import settings as site
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 from weighhouse.core import canonical
 from weighhouse.core.commitments import salted_hash
 from weighhouse.core.statements import Statement
-from weighhouse.verify import ChainReader, Expected, verify
+from weighhouse.verify import verify
 
 from chain.development import DEVELOPMENT_ACCOUNTS
 from chain.signing.errors import SignerMissing
@@ -26,6 +24,7 @@ from marketplace.inference.receipts.errors import WorkerKeyError
 from marketplace.inference.receipts.issuing import acceptance_issue, receipt_issue, receipts_sweep
 from marketplace.inference.receipts.keys import worker_key_create, worker_key_revoke, worker_key_rotate
 from models_registry.runtime.errors import InputError, OutputInvalidError
+from tests.inference.receipt_steps import document_of, keys_listed, message_of, on_chain
 from tests.sdk.support import STRANGER_KEY, delegated, receipt
 
 pytestmark = pytest.mark.django_db
@@ -42,24 +41,6 @@ def create(sold, buyer):
         return services.job_create(account=buyer, model_id=sold.model_id, inputs="the house", **extra)[0]
 
     return make
-
-
-def document_of(job: Job) -> bytes:
-    assert receipt_issue(job_id=job.pk)
-    return selectors.receipt_statement(selectors.receipt_get(job)).to_bytes()
-
-
-def message_of(job: Job) -> dict:
-    return json.loads(document_of(job))["message"]
-
-
-def on_chain(document: bytes, **expected):
-    with ChainReader(site.RPC_URLS[0]) as chain:
-        return verify(document, Expected(**expected), chain=chain)
-
-
-def keys_listed() -> dict:
-    return {"results": selectors.worker_keys()}
 
 
 def test_receipt_of_a_success_holds_on_chain_with_its_opening_and_says_what_the_job_did(
@@ -87,54 +68,6 @@ def test_receipt_of_a_success_holds_on_chain_with_its_opening_and_says_what_the_
     assert (message["state"], message["calls"], message["errorCode"]) == ("succeeded", "1", "")
     assert opening["input"]["value"]["inputs"] == ["the house"]
     assert opening["output"]["value"] == {"outputs": [[0.5, -1e-7, 1.0]]}
-
-
-def end_failed(job, buyer):
-    services.job_fail(job=services.job_claim(job_id=job.pk), error=InputError("The input is blank.", position=0))
-
-
-def end_cancelled(job, buyer):
-    services.job_cancel(account=buyer, job_id=job.pk)
-
-
-def end_expired(job, buyer):
-    Job.objects.filter(pk=job.pk).update(start_before=timezone.now())
-    services.jobs_sweep()
-
-
-def end_lost(job, buyer):
-    services.job_claim(job_id=job.pk)
-    Job.objects.filter(pk=job.pk).update(attempts=3, lease_until=timezone.now() - timedelta(seconds=1))
-    services.jobs_sweep()
-
-
-@pytest.mark.parametrize(
-    ("end", "state", "code"),
-    [
-        (end_failed, "failed", "input.invalid"),
-        (end_cancelled, "cancelled", "job.cancelled"),
-        (end_expired, "expired", "job.expired"),
-        (end_lost, "failed", "job.worker_lost"),
-    ],
-)
-def test_receipt_of_a_job_without_a_result_names_the_error_and_counts_no_call(
-    create, buyer, worker_key, end, state, code
-):
-    job = create()
-    end(job, buyer)
-    job.refresh_from_db()
-    report = on_chain(document_of(job), keys=keys_listed())
-    assert report.ok, report.text()
-    message = message_of(job)
-    assert (message["state"], message["errorCode"], message["calls"]) == (state, code, "0")
-
-
-@pytest.mark.parametrize(("licence_id", "result"), [(0, "not checked"), ((7 << 64) + (1 << 32) + 1, "FAILED")])
-def test_receipt_under_no_licence_or_one_of_another_model_says_so(create, finish, worker_key, licence_id, result):
-    job = finish(create())
-    Job.objects.filter(pk=job.pk).update(licence_id=licence_id)
-    report = on_chain(document_of(job))
-    assert next(check.result.value for check in report.checks if check.name == "plan") == result
 
 
 def test_receipt_with_any_signed_field_changed_does_not_hold(create, finish, worker_key):
@@ -401,16 +334,6 @@ def test_api_receipt_is_a_file_for_its_owner_alone(create, finish, buyer, outsid
 def test_api_lists_worker_keys_to_anybody(client, worker_key):
     (listed,) = client.get("/api/v1/worker-keys").json()["results"]
     assert (listed["worker_key"], listed["revocation"], listed["retired"]) == (worker_key.address, None, False)
-
-
-def test_calls_settled_are_those_of_receipts(create, finish, worker_key, sold, buyer):
-    for _ in range(2):
-        finish(create())
-    end_cancelled(create(), buyer)
-    ((licence_id, _purchase),) = selectors.calls_settled([sold.licence_id])
-    assert licence_id == sold.licence_id
-    assert list(selectors.calls_settled([sold.licence_id]).values()) == [2]
-    assert selectors.calls_settled([7]) == {}
 
 
 def test_value_without_one_form_is_refused_and_not_repeated():

@@ -90,7 +90,7 @@ def acceptance_issue(*, job: Job) -> dict[str, Any] | None:
     entry = getattr(job, "call", None)
     message = {
         **_subject(job, receipt, key),
-        "calls": getattr(entry, "calls", 1),
+        "calls": 0 if entry is None else entry.calls,
         "startBefore": unix_s(job.start_before),
         "issuedAt": unix_s(timezone.now()),
     }
@@ -145,14 +145,14 @@ def _receipt_message(receipt: Receipt, key: WorkerKey, issued_at: int) -> dict[s
     job = receipt.job
     succeeded = job.state == JobState.SUCCEEDED
     entry = getattr(job, "call", None)
-    counted = entry is not None and entry.state == CallState.SETTLED
+    counted = entry.calls if entry is not None and entry.state == CallState.SETTLED else 0
     return {
         **_subject(job, receipt, key),
         "state": job.state,
         "errorCode": "" if succeeded else str((job.error or {}).get("code", "internal"))[:100],
         "outputHash": (receipt.output_hash or NOTHING) if succeeded else NOTHING,
         "fingerprintHash": NOTHING if job.fingerprint is None else "0x" + plain_hash(job.fingerprint).hex(),
-        "calls": getattr(entry, "calls", 1) if counted else 0,
+        "calls": counted,
         "startedAt": unix_s(job.started_at),
         "finishedAt": unix_s(job.finished_at),
         "issuedAt": issued_at,

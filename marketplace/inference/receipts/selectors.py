@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Sum
 from weighhouse.core.commitments import input_value, output_value
 from weighhouse.core.merkle import MerkleTree
 from weighhouse.core.statements import DELEGATION, REVOCATION, Anchoring, Statement, message_json
@@ -65,13 +65,13 @@ def worker_keys() -> list[dict[str, Any]]:
 
 
 def calls_settled(licence_ids: Iterable[int]) -> dict[tuple[int, str], int]:
-    """Jobs that were counted, by licence and the purchase of it, from the entries that receipts repeat.
+    """Calls that were counted, by licence and the purchase of it, from the entries that receipts repeat.
 
-    For reports of use; `selectors.calls_used` has the same sums kept beside the entries.
+    Reports of use and `selectors.calls_used` read the same sums where the ledger keeps them beside its entries.
     """
     entries = CallEntry.objects.filter(licence_id__in=list(licence_ids), state=CallState.SETTLED)
-    rows = entries.values_list("licence_id", "purchase").annotate(jobs=Count("pk")).order_by()
-    return {(licence_id, purchase): jobs for licence_id, purchase, jobs in rows}
+    rows = entries.values_list("licence_id", "purchase").annotate(total=Sum("calls")).order_by()
+    return {(licence_id, purchase): total for licence_id, purchase, total in rows}
 
 
 def _key_json(key: WorkerKey) -> dict[str, Any]:

@@ -6,23 +6,28 @@ worker was lost. The call of the licence moves in the same transaction (`ledger`
 
 from marketplace.inference.receipts.issuing import receipt_issue
 from marketplace.inference.services.accepting import job_create
+from marketplace.inference.services.claiming import job_claim, job_claim_next
 from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job_payload_delete, payloads_purge
 from marketplace.inference.services.moves import RUN_TASK, CheckedAt, error_json, job_enqueue
-from marketplace.inference.services.running import job_claim, job_fail, job_lease_renew, job_retry, job_succeed
+from marketplace.inference.services.quoting import Quote, job_quote
+from marketplace.inference.services.running import job_fail, job_lease_renew, job_retry, job_succeed
 from marketplace.inference.services.sweeping import jobs_sweep
 
 __all__ = [
     "CANCEL_WINDOW",
     "RUN_TASK",
     "CheckedAt",
+    "Quote",
     "error_json",
     "job_cancel",
     "job_claim",
+    "job_claim_next",
     "job_create",
     "job_enqueue",
     "job_fail",
     "job_lease_renew",
     "job_payload_delete",
+    "job_quote",
     "job_retry",
     "job_succeed",
     "jobs_sweep",

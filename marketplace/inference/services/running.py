@@ -1,8 +1,6 @@
-"""The moves of a worker: claim, keep, end."""
+"""The moves of a worker that holds a job: keep, end, put back."""
 
-import uuid
 from datetime import timedelta
-from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -17,26 +15,12 @@ from marketplace.inference.receipts.issuing import output_commit, receipt_output
 from marketplace.inference.services.moves import (
     CheckedAt,
     error_json,
-    is_due,
     job_end,
     job_enqueue,
     receipt_at_commit,
     rows_held,
 )
 from models_registry.runtime.specs import RunResult
-
-
-def job_claim(*, job_id: UUID) -> Job | None:
-    """Take a queued job that is due, with a lease. `None` where it is not there to be taken."""
-    now, token = timezone.now(), uuid.uuid4()
-    claimed = Job.objects.filter(is_due(now), pk=job_id, start_before__gt=now).update(
-        state=JobState.RUNNING,
-        lease_token=token,
-        lease_until=now + timedelta(seconds=settings.JOB_LEASE_S),
-        attempts=F("attempts") + 1,
-        started_at=now,
-    )
-    return Job.objects.select_related("account").get(pk=job_id) if claimed == 1 else None
 
 
 def job_lease_renew(*, job: Job) -> bool:

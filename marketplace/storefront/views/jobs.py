@@ -14,11 +14,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from marketplace.accounts.models import Account
-from marketplace.api_parts import on_chain_id
+from marketplace.api_parts import client_of, on_chain_id
 from marketplace.inference import selectors, services
 from marketplace.inference.errors import JobNotOpenError
 from marketplace.inference.models import Job
 from marketplace.inference.receipts.selectors import receipt_get
+from marketplace.inference.trials import TrialWish
 from marketplace.storefront.forms import RunForm
 from marketplace.storefront.results import results_of
 from marketplace.storefront.throttle import throttled
@@ -42,19 +43,31 @@ def run(request: HttpRequest, model_id: int) -> HttpResponse:
         context = {"form": form, "model": model}
         template = "storefront/parts/run_invalid.html" if _is_fragment(request) else "storefront/run_invalid.html"
         return render(request, template, context, status=UNPROCESSABLE)
-    licence = request.POST.get("licence", "")
     job, _ = services.job_create(
-        account=_account(request),
-        model_id=model_id,
-        inputs=form.inputs_value(),
-        parameters=form.parameters_value(),
-        licence_id=on_chain_id(licence),
+        **_wanted(request, model_id, form),
         idempotency_key=f"page-{request.POST.get('nonce', '')[:64]}" if request.POST.get("nonce") else None,
     )
     if not _is_fragment(request):
         return redirect("job", job.pk)
     context = {**_job_context(job), "show_link": True, "nonce": uuid.uuid4().hex, "is_fragment": True}
     return render(request, "storefront/parts/job_started.html", context)
+
+
+@login_required
+@never_cache
+@require_POST
+@throttled("quote")
+def run_quote(request: HttpRequest, model_id: int) -> HttpResponse:
+    """What the form would cost if it was sent now."""
+    model = registry.model_get(model_id)
+    form = RunForm(TASKS[registry.release_latest(model_id).task], request.POST)
+    if not form.is_valid():
+        context = {"form": form, "model": model}
+        template = "storefront/parts/run_invalid.html" if _is_fragment(request) else "storefront/run_invalid.html"
+        return render(request, template, context, status=UNPROCESSABLE)
+    context = {"quote": services.job_quote(**_wanted(request, model_id, form)), "model": model}
+    template = "storefront/parts/quote.html" if _is_fragment(request) else "storefront/quote.html"
+    return render(request, template, context)
 
 
 @login_required
@@ -133,6 +146,18 @@ def job_cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
 def job_payload_delete(request: HttpRequest, job_id: UUID) -> HttpResponse:
     services.job_payload_delete(account=_account(request), job_id=job_id)
     return redirect("job", job_id)
+
+
+def _wanted(request: HttpRequest, model_id: int, form: RunForm) -> dict[str, Any]:
+    """What the form asks for, for `job_create` and `job_quote`. A trial is one only where the form says so."""
+    return {
+        "account": _account(request),
+        "model_id": model_id,
+        "inputs": form.inputs_value(),
+        "parameters": form.parameters_value(),
+        "licence_id": on_chain_id(request.POST.get("licence", "")),
+        "trial": TrialWish(client_of(request), request.POST.get("trial") == "1"),
+    }
 
 
 def _moment(text: str) -> datetime | None:

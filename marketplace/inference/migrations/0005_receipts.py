@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0003_use_by_purchase'),
+        ('inference', '0004_entitlement'),
     ]
 
     operations = [
