@@ -18,6 +18,8 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 from weighhouse.core.errors import WeighhouseError
 
+from marketplace.rate_limit import rate_limit_headers
+
 logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "https://weighhouse.example/problems/"
@@ -59,6 +61,8 @@ STATUS: dict[str, int] = {
     "key.scope_missing": 403,
     "key.not_found": 404,
     "key.limit": 409,
+    "key.other_licence": 403,
+    "key.calls_exhausted": 403,
     # Licences, orders, jobs.
     "plan.not_found": 404,
     "plan.reorged": 404,
@@ -76,6 +80,11 @@ STATUS: dict[str, int] = {
     "licence.no_run_right": 403,
     "licence.calls_exhausted": 403,
     "licence.purchase_unknown": 503,
+    "licence.foreign_operator": 403,
+    "licence.usage_unreported": 503,
+    "licence.rate_exceeded": 429,
+    "trial.unavailable": 403,
+    "trial.exhausted": 429,
     "operator.not_found": 404,
     "payment.balance_too_low": 409,
     "transaction.nothing_to_do": 409,
@@ -94,6 +103,7 @@ STATUS: dict[str, int] = {
     "job.too_many_streams": 429,
     "job.not_in_time": 504,
     "job.text_differs": 502,
+    "job.queue_full": 429,
     "job.cancel_limit": 429,
     "job.cancelled": 409,
     "job.not_reserved": 500,
@@ -111,6 +121,7 @@ STATUS: dict[str, int] = {
     "webhook.event_not_found": 404,
     "webhook.limit": 409,
     "webhook.disabled": 409,
+    "receipt.unavailable": 404,
     # Uploads, releases, models.
     "upload.not_found": 404,
     "upload.file_not_found": 404,
@@ -204,6 +215,8 @@ STATUS: dict[str, int] = {
     "outgoing.timeout": 504,
     # Of commands and start-up; no request meets them.
     "faults.invalid_plan": 500,
+    "worker_key.refused": 409,
+    "recheck.impossible": 409,
 }
 
 # Django REST framework's own errors, the most derived first.
@@ -252,6 +265,8 @@ def problem(code: str, detail: str, *, retryable: bool = False, data: dict[str, 
         headers["Retry-After"] = str(
             max(1, math.ceil(data.get("retry_after", data.get("retry_after_s", RETRY_AFTER_S))))
         )
+    if "rate_limit" in data:
+        headers |= rate_limit_headers(data["rate_limit"])
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="weighhouse"'
     return Response(body, status=status, headers=headers, content_type=PROBLEM_CONTENT_TYPE)

@@ -12,10 +12,16 @@ from rest_framework.exceptions import NotFound
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from chain.fields import UINT256_MAX
 from models_registry.errors import CursorInvalidError
+
+
+def client_of(request: Any) -> str:
+    """The address that a request comes from, behind as many proxies as are trusted. Of a page's request too."""
+    return str(BaseThrottle().get_ident(request) or "")
 
 
 class ThrottledByMethod(APIView):

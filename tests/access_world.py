@@ -10,6 +10,7 @@ from marketplace.accounts.models import Account, ApiKey
 from marketplace.accounts.services import api_key_create
 from marketplace.inference import services as inference
 from marketplace.inference.models import Batch, InputUpload, Job
+from marketplace.inference.receipts.keys import worker_key_create
 from marketplace.orders import services as orders
 from marketplace.webhooks import services as webhooks
 from marketplace.webhooks.models import EventKind, WebhookDelivery
@@ -73,6 +74,7 @@ class World:
             "api-job-cancel": {"job_id": self.job.pk},
             "api-job-payload": {"job_id": self.job.pk},
             "api-job-retry": {"job_id": self.job.pk},
+            **{f"api-job-{name}": {"job_id": self.job.pk} for name in ("acceptance", "receipt", "receipt-opening")},
             **{f"api-batch{name}": {"batch_id": self.batch.pk} for name in ("", "-results", "-cancel")},
             "api-input": {"upload_id": self.input.pk},
             **{
@@ -95,6 +97,9 @@ class World:
             "account": {"address": self.buyer.address},
             "model": {"model_id": self.sold.model_id},
             "run": {"model_id": self.sold.model_id},
+            "run-quote": {"model_id": self.sold.model_id},
+            "model-trials": {"model_id": self.sold.model_id},
+            "api-model-trials": {"model_id": self.sold.model_id},
             "licence": {"licence_id": self.sold.licence_id},
             "licence-refund": {"licence_id": self.sold.licence_id},
             "licence-cancel": {"licence_id": self.sold.licence_id},
@@ -123,7 +128,11 @@ class World:
             "api-webhook": {"description": "mine"},
             "api-uploads": {"name": "New", "task": "text-classification", "licence": "MIT"},
             "api-releases": {"upload": str(self.upload.pk)},
+            "api-job-quote": {"model": str(self.sold.model_id), "inputs": ["the house"]},
+            "api-model-trials": {"allowed": False},
             "run": {"inputs": "the house", "text": "the house"},
+            "run-quote": {"inputs": "the house"},
+            "model-trials": {"allowed": "0"},
             "webhooks": {"url": "https://hook.example/"},
             "keys": {"name": "a script", "scopes": ["run"]},
             "demo-wallet": {"method": "eth_chainId", "params": []},
@@ -141,6 +150,7 @@ def world_make(sold: Sold, *, publisher: Account, buyer: Account, outsider: Acco
     order, _ = orders.order_record(account=buyer, tx_hash="0x" + "ab" * 32, kind="buy", plan_id=sold.plan_id)
     job, _ = inference.job_create(account=buyer, model_id=sold.model_id, inputs=["the house"])
     key, _ = api_key_create(account=buyer, name="mine", scopes=["run"])
+    worker_key_create()
     webhooks.endpoint_create(account=buyer, url="https://hook.example/")
     webhooks.event_record(account_id=buyer.pk, kind=EventKind.JOB_FAILED, subject=job.pk, data={})
     delivery = WebhookDelivery.objects.get()

@@ -40,6 +40,8 @@ def _choose() -> dict[str, str]:
         "WEIGHHOUSE_STATIC_ROOT": tempfile.mkdtemp(prefix="static-", dir=directory),
         # Tests change the chain and look at once. The test of entitlements has the site's own age.
         "WEIGHHOUSE_HEAD_MAX_AGE_S": "0",
+        # Who holds no licence is refused; the tests of trials have trials.
+        "WEIGHHOUSE_TRIAL_CALLS_PER_MODEL_PER_DAY": "0",
         "WEIGHHOUSE_SITE_URL": "http://testserver",
         "WEIGHHOUSE_ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
         "WEIGHHOUSE_LOG_LEVEL": "WARNING",

@@ -66,6 +66,9 @@ api-order           GET     401       404       200   404      403
 api-order           PATCH   401       404       200   404      403
 api-jobs            GET     401       200       200   200      403
 api-jobs            POST    401       403       202   403      403
+api-job-quote       POST    401       200       200   200      403
+api-model-trials    GET     200       200       200   200      200
+api-model-trials    PUT     401       200       404   404      403
 api-job             GET     401       404       200   404      403
 api-job-events      GET     401       404       200   404      403
 api-job-cancel      POST    401       404       200   404      403
@@ -88,6 +91,10 @@ api-webhook         DELETE  401       404       204   404      403
 api-webhook-secret  POST    401       404       200   404      403
 api-webhook-deliveries GET  401       404       200   404      403
 api-webhook-resend  POST    401       404       202   404      403
+api-job-acceptance  GET     401       404       200   404      403
+api-job-receipt     GET     401       404       200   404      403
+api-job-receipt-opening GET 401       404       200   404      403
+api-worker-keys     GET     200       200       200   200      200
 api-uploads         GET     401       200       200   200      403
 api-uploads         POST    401       201       201   201      403
 api-upload          GET     401       200       404   404      403
@@ -117,6 +124,8 @@ openai-nothing      DELETE  404       404       404   404      404
 model-list          GET     200       200       200   200      200
 model               GET     200       200       200   200      200
 run                 POST    in        403       302   403      in
+run-quote           POST    in        200       200   200      in
+model-trials        POST    in        302       404   404      in
 model-activity      GET     200       200       200   200      200
 activity            GET     200       200       200   200      200
 account             GET     200       200       200   200      200
@@ -159,8 +168,8 @@ demo-wallet         POST    200       200       200   200      200
 CALLERS = TABLE.split("\n")[1].split()[2:]
 ROWS = [line.split() for line in TABLE.strip().split("\n")[1:]]
 SESSION_ONLY = {"api-keys", "api-key"}
-ENDED_JOB = {"api-job-payload", "api-job-retry", "job-payload-delete", "job-retry"}
-PUBLISHERS = ("api-upload", "api-release", "release")
+ENDED_JOB = {"api-job-payload", "api-job-receipt", "api-job-retry", "job-payload-delete", "job-retry"}
+PUBLISHERS = ("api-upload", "api-release", "release", "api-model-trials")
 # Unsafe, and without effect for a session: what it does needs a secret that another site does not have.
 NO_SESSION_EFFECT = {"api-nothing", "openai-nothing"}
 # For API keys alone: a session is not looked at, and so the table has no yes.

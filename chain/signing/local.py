@@ -4,6 +4,8 @@ from typing import Any
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
+from eth_typing import Hash32
+from weighhouse.core.eip712 import TypedData
 
 from chain.errors import EncodingError
 from chain.signing.protocol import TransactionFields
@@ -39,3 +41,6 @@ class LocalSigner:
             "maxPriorityFeePerGas": fields.tip_wei,
         }
         return "0x" + self._account.sign_transaction(transaction).raw_transaction.hex()
+
+    def sign_typed_data(self, typed: TypedData) -> str:
+        return "0x" + self._account.unsafe_sign_hash(Hash32(typed.digest())).signature.hex()

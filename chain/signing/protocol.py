@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from weighhouse.core.eip712 import TypedData
+
 
 @dataclass(frozen=True, slots=True)
 class TransactionFields:
@@ -48,5 +50,12 @@ class Signer(Protocol):
         """The signed transaction, `0x` hex, that says exactly `fields` and is signed by `address`.
 
         Raises `SignerUnavailable` (try again), `SignerRefused` and `SignatureDiffers`.
+        """
+        ...
+
+    def sign_typed_data(self, typed: TypedData) -> str:
+        """The signature of `address` over an EIP-712 statement: 65 bytes as `0x` hex, v 27 or 28, the lower s.
+
+        Raises as `sign_transaction`.
         """
         ...

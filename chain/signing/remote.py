@@ -1,7 +1,7 @@
-"""A signer behind HTTP that speaks `eth_signTransaction`, as web3signer and clef do.
+"""A signer behind HTTP that speaks `eth_signTransaction` and `eth_signTypedData`, as web3signer does.
 
-What it answers is a stranger's word: the transaction is taken apart and compared before anybody sees it. Its address
-may carry a password and appears nowhere.
+What it answers is a stranger's word: the transaction is taken apart and compared before anybody sees it, and who signed
+a statement is recovered. Its address may carry a password and appears nowhere.
 """
 
 import itertools
@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 import requests
 from urllib3.exceptions import HTTPError
+from weighhouse.core.eip712 import TypedData
+from weighhouse.core.signatures import SignatureError, recover
 
 from chain.gateway.errors import text_clean
 from chain.signing.errors import SignatureDiffers, SignerRefused, SignerUnavailable
@@ -43,17 +45,29 @@ class RemoteSigner:
         return self._address
 
     def sign_transaction(self, fields: TransactionFields) -> str:
+        result = self._ask("eth_signTransaction", [{"from": self._address, **fields.json()}])
+        return raw_check(_raw_of(result), fields, signer=self._address)
+
+    def sign_typed_data(self, typed: TypedData) -> str:
+        signature = _signature_of(self._ask("eth_signTypedData", [self._address, typed.json()]))
+        try:
+            signer = recover(typed.digest(), signature)
+        except SignatureError as error:
+            raise SignatureDiffers(f"What the remote signer returned is no signature: {error.message}") from None
+        if signer != self._address:
+            raise SignatureDiffers(f"The signer signed as {signer}, or something else; {self._address} was asked for.")
+        return signature
+
+    def _ask(self, method: str, params: list[Any]) -> Any:
         number = next(self._ids)
-        params = [{"from": self._address, **fields.json()}]
-        body = {"jsonrpc": "2.0", "id": number, "method": "eth_signTransaction", "params": params}
-        answer = self._exchange(orjson.dumps(body))
+        answer = self._exchange(orjson.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}))
         if not isinstance(answer, dict) or answer.get("id") != number:
             raise SignerUnavailable("The remote signer answered something that is not an answer to the request.")
         if answer.get("error") is not None:
             error = answer["error"]
             words = text_clean(error.get("message") if isinstance(error, dict) else "")
             raise SignerRefused(f"The remote signer does not sign this: {words}")
-        return raw_check(_raw_of(answer.get("result")), fields, signer=self._address)
+        return answer.get("result")
 
     def _exchange(self, body: bytes) -> Any:
         # A session of its own per request: a signer is asked seldom, and threads share nothing.
@@ -88,3 +102,9 @@ class RemoteSigner:
 def _raw_of(result: object) -> object:
     """web3signer answers the hex alone, clef and geth an object with it."""
     return result.get("raw") if isinstance(result, dict) else result
+
+
+def _signature_of(result: object) -> str:
+    """In lower case and with v as 27 or 28: some signers write 0 and 1."""
+    text = result.lower() if isinstance(result, str) else ""
+    return {"00": text[:-2] + "1b", "01": text[:-2] + "1c"}.get(text[-2:], text)

@@ -14,10 +14,12 @@ from rest_framework.views import APIView
 
 from marketplace.accounts import selectors, services
 from marketplace.accounts.authentication import caller
-from marketplace.accounts.models import ApiKey, KeyScope
-from marketplace.api_parts import ThrottledByMethod
+from marketplace.accounts.models import ApiKey, CallCapPeriod, KeyScope
+from marketplace.api_parts import ThrottledByMethod, Uint256StringField
 
 ADDRESS = r"^0x[0-9a-fA-F]{40}\Z"
+# What a column of the database holds exactly on every database.
+MOST_CALLS = 2**53
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -49,6 +51,30 @@ class KeySerializer(serializers.Serializer[Any]):
     last_used_at = serializers.DateTimeField(read_only=True, allow_null=True)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
     revoked_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    licence = Uint256StringField(
+        source="licence_id",
+        required=False,
+        allow_null=True,
+        help_text="Binds the key to one licence; its scope is run.",
+    )
+    calls_cap = serializers.IntegerField(
+        required=False, allow_null=True, min_value=1, max_value=MOST_CALLS, help_text="How many calls it may use."
+    )
+    calls_cap_per = serializers.ChoiceField(
+        CallCapPeriod.choices, required=False, help_text="In all (the default with a cap), or per day (UTC)."
+    )
+    calls_used = serializers.IntegerField(read_only=True, help_text="Calls of jobs that succeeded, in all.")
+    calls_reserved = serializers.IntegerField(read_only=True, help_text="Calls of jobs that have not ended.")
+    calls_left = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="What the cap still lets through now; null without one."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("licence_id") is not None and set(attrs["scopes"]) != {KeyScope.RUN}:
+            raise serializers.ValidationError({"scopes": "A key that is bound to a licence has the scope run alone."})
+        if attrs.get("calls_cap") is None and attrs.pop("calls_cap_per", None):
+            raise serializers.ValidationError({"calls_cap": "Say how many calls, or leave the period out."})
+        return attrs
 
     def validate_expires_at(self, value: datetime | None) -> datetime | None:
         if value is not None and value <= timezone.now():

@@ -49,3 +49,15 @@ class ApiKeyLimitError(WeighhouseError):
     """The account holds as many usable keys as it may."""
 
     code = "key.limit"
+
+
+class ApiKeyOtherLicenceError(WeighhouseError):
+    """The key is bound to one licence, and the call is about something else."""
+
+    code = "key.other_licence"
+
+
+class ApiKeyCallsExhaustedError(WeighhouseError):
+    """The key has used or reserved as many calls as its owner gave it."""
+
+    code = "key.calls_exhausted"

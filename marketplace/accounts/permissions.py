@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
-from marketplace.accounts.errors import ApiKeyScopeMissingError
+from marketplace.accounts.errors import ApiKeyOtherLicenceError, ApiKeyScopeMissingError
 from marketplace.accounts.models import ApiKey
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ def scope_require(request: Request, view: "APIView") -> None:
     """Hold an API key to the view's `required_scope`.
 
     A view that names no scope is for sessions only: a new endpoint is closed to keys until somebody
-    decides otherwise. Raises ApiKeyScopeMissingError.
+    decides otherwise. A key that is bound to one licence is kept from views that say
+    `bound_keys = False` because they are about the account at large. Raises ApiKeyScopeMissingError and
+    ApiKeyOtherLicenceError.
     """
     if not isinstance(request.auth, ApiKey):
         return
@@ -30,6 +32,11 @@ def scope_require(request: Request, view: "APIView") -> None:
         raise ApiKeyScopeMissingError(
             f"This call needs an API key with the scope `{scope}`. Create one under API keys.",
             required_scope=scope,
+        )
+    if request.auth.licence_id is not None and not getattr(view, "bound_keys", True):
+        raise ApiKeyOtherLicenceError(
+            f"This API key is bound to licence {request.auth.licence_id} and runs jobs under it. Use another key.",
+            licence=str(request.auth.licence_id),
         )
 
 

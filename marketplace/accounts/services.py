@@ -24,7 +24,7 @@ from marketplace.accounts.errors import (
     ApiKeyRevokedError,
     SignInNonceUnknownError,
 )
-from marketplace.accounts.models import Account, ApiKey, KeyScope, SignInNonce
+from marketplace.accounts.models import Account, ApiKey, CallCapPeriod, KeyScope, SignInNonce
 
 NONCE_LIFETIME = timedelta(minutes=5)
 KEYS_PER_ACCOUNT = 50
@@ -90,14 +90,29 @@ def sign_in_nonces_purge() -> int:
 
 
 def api_key_create(
-    *, account: Account, name: str, scopes: list[str], expires_at: datetime | None = None
+    *,
+    account: Account,
+    name: str,
+    scopes: list[str],
+    expires_at: datetime | None = None,
+    licence_id: int | None = None,
+    calls_cap: int | None = None,
+    calls_cap_per: str = CallCapPeriod.TOTAL,
 ) -> tuple[ApiKey, str]:
     """Create a key. Returns its row and the key itself, which is shown once and kept nowhere.
 
-    Raises ApiKeyLimitError beyond 50 usable keys, ValueError on an unknown scope.
+    With `licence_id` it is a sub-key: it runs under that licence alone, and its one scope is `run`. With `calls_cap` it
+    may use so many calls, in all or per day. Whether the account holds the licence is asked at each call, not here.
+
+    Raises ApiKeyLimitError beyond 50 usable keys, ValueError on an unknown scope or period, on a sub-key with another
+    scope than `run`, and on a cap below 1.
     """
     if not scopes or set(scopes) - set(KeyScope.values):
         raise ValueError(f"scopes must be among {KeyScope.values}")
+    if licence_id is not None and set(scopes) != {KeyScope.RUN}:
+        raise ValueError("a key that is bound to a licence has the scope run alone")
+    if calls_cap is not None and (calls_cap < 1 or calls_cap_per not in CallCapPeriod.values):
+        raise ValueError(f"a cap is one call or more, per one of {CallCapPeriod.values}")
     prefix, secret = secrets.token_hex(6), secrets.token_hex(20)
     key = f"wh_{prefix}_{secret}"
     with transaction.atomic():
@@ -112,6 +127,9 @@ def api_key_create(
             key_sha256=_key_hash(key),
             scopes=sorted(set(scopes)),
             expires_at=expires_at,
+            licence_id=licence_id,
+            calls_cap=calls_cap,
+            calls_cap_per="" if calls_cap is None else calls_cap_per,
         )
     return row, key
 
@@ -127,7 +145,7 @@ def api_key_revoke(*, account: Account, prefix: str) -> ApiKey:
 
 
 def api_key_authenticate(*, key: str) -> ApiKey:
-    """The row of a presented key, its account loaded.
+    """The row of a presented key, its account loaded, which from here on acts by this key (`acting_key`).
 
     Raises ApiKeyInvalidError, ApiKeyRevokedError, ApiKeyExpiredError, AccountClosedError.
     """
@@ -148,6 +166,7 @@ def api_key_authenticate(*, key: str) -> ApiKey:
     stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_RESOLUTION)
     if row.last_used_at is None or row.last_used_at < now - LAST_USED_RESOLUTION:
         ApiKey.objects.filter(stale, pk=row.pk).update(last_used_at=now)
+    row.account.acting_key = row
     return row
 
 

@@ -11,12 +11,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from marketplace.accounts.authentication import caller
-from marketplace.api_parts import ThrottledByMethod, Uint256StringField
+from marketplace.api_parts import ThrottledByMethod, Uint256StringField, client_of
 from marketplace.inference import events, selectors, services, streams
 from marketplace.inference.errors import JobStreamsBusyError
 from marketplace.inference.models import Job, JobState
 from marketplace.inference.paging import JobPagination
 from marketplace.inference.preferences import prefer_wait
+from marketplace.inference.receipts import selectors as receipts
+from marketplace.inference.receipts.api import receipt_links
+from marketplace.inference.receipts.issuing import acceptance_issue
+from marketplace.inference.trials import TrialWish
+from marketplace.rate_limit import rate_limit_headers
 
 EXAMPLE = OpenApiExample(
     "Embed a sentence",
@@ -50,6 +55,12 @@ class JobCreateSerializer(serializers.Serializer[Any]):
     licence = Uint256StringField(
         required=False, allow_null=True, help_text="Without it, the best of the account's licences is taken."
     )
+    trial = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        help_text="A trial under no licence. Without it, an account that never had a licence of the model gets one "
+        "where the model may be tried.",
+    )
     release = serializers.RegexField(
         r"^0x[0-9a-fA-F]{64}\Z", required=False, allow_null=True, help_text="Pins a release by its digest."
     )
@@ -74,7 +85,8 @@ class JobSummarySerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     state = serializers.ChoiceField(JobState.choices)
     model = Uint256StringField(source="model_id")
-    licence = Uint256StringField(source="licence_id")
+    licence = Uint256StringField(source="licence_id", allow_null=True, help_text="Null of a trial.")
+    trial = serializers.BooleanField(source="is_trial")
     release = serializers.CharField(source="release_digest")
     task = serializers.CharField()
     error = serializers.JSONField(allow_null=True, help_text="`code` and `message` of what went wrong last.")
@@ -82,6 +94,7 @@ class JobSummarySerializer(serializers.Serializer[Any]):
     call = serializers.CharField(
         source="call.state", allow_null=True, help_text="reserved, settled (counted) or released."
     )
+    calls = serializers.IntegerField(source="call.calls", help_text="What the job costs, if it succeeds.")
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
@@ -95,22 +108,46 @@ class JobSummarySerializer(serializers.Serializer[Any]):
     )
 
 
+class ReceiptLinksSerializer(serializers.Serializer[Any]):
+    url = serializers.CharField()
+    opening_url = serializers.CharField(help_text="Salts, and input and output while they are kept.")
+    issued_at = serializers.DateTimeField(allow_null=True)
+    anchored_at = serializers.DateTimeField(allow_null=True, help_text="When its batch was anchored on chain.")
+
+
 class JobSerializer(JobSummarySerializer):
     outputs = serializers.JSONField(allow_null=True, help_text="One per input; null until the job succeeded.")
     usage = serializers.JSONField(allow_null=True)
     fingerprint = serializers.JSONField(allow_null=True, help_text="What ran the job, as its runner states it.")
     timings = serializers.JSONField(allow_null=True, help_text="In seconds.")
+    receipt = ReceiptLinksSerializer(allow_null=True, help_text="Where the job's receipt is, once it has ended.")
+    output_salt = serializers.CharField(
+        help_text="Of a job that stores nothing, with its outputs: it opens their hash in the receipt. Else empty: "
+        "`receipt.opening_url` has it."
+    )
+
+
+class AcceptedJobSerializer(JobSerializer):
+    acceptance = serializers.JSONField(
+        allow_null=True,
+        help_text="The signed acceptance, a file for `weighhouse verify`; null where the site has no key.",
+    )
+    input_salt = serializers.CharField(help_text="With the inputs in their final form, this opens the input hash.")
 
 
 def job_body(job: Job) -> dict[str, Any]:
     """A job as the API shows it to its owner. Of a job that stores nothing this hands its outputs out."""
     summary = JobSummarySerializer(job).data
+    # The salt goes with what is handed out once.
+    salt = "" if job.store else receipts.job_salts(job).output
     found = services.job_hand_out(job)
     extra = {
         "outputs": found.outputs if found else None,
         "usage": found.usage if found else None,
         "fingerprint": job.fingerprint,
         "timings": job.timings,
+        "receipt": receipt_links(job),
+        "output_salt": salt if found and not job.store else "",
     }
     if found and not job.store:
         extra["payload_until"] = None
@@ -128,6 +165,55 @@ def _has_waited(job: Job, wait_s: int) -> bool:
     finally:
         slot.release()
     return True
+
+
+def signed_body(job: Job) -> dict[str, Any]:
+    """What the answer to a request adds to its job: what the site signs for having taken it on.
+
+    Comes before the job is waited for: the salt of one that stores nothing goes when it ends.
+    """
+    return {"acceptance": acceptance_issue(job=job), "input_salt": receipts.job_salts(job).input}
+
+
+class QuoteSerializer(serializers.Serializer[Any]):
+    """What the same request to `POST /api/v1/jobs` would come to."""
+
+    accepted = serializers.BooleanField()
+    error = serializers.JSONField(allow_null=True, help_text="`code`, `message` and `retryable` of a refusal.")
+    release = serializers.CharField(allow_null=True)
+    licence = Uint256StringField(source="licence_id", allow_null=True, help_text="Which one would be used.")
+    trial = serializers.BooleanField()
+    calls = serializers.IntegerField(allow_null=True, help_text="What it costs, if it succeeds.")
+    left = serializers.IntegerField(
+        allow_null=True, help_text="Calls of the licence, or trial calls of today, left after it; null: not limited."
+    )
+    key_left = serializers.IntegerField(allow_null=True, help_text="The same for the API key that asks.")
+
+
+def request_read(request: Request) -> dict[str, Any]:
+    """The fields of the body of a job."""
+    form = JobCreateSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    return dict(form.validated_data)
+
+
+def request_of(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+    """What both `services.job_create` and `services.job_quote` take of it."""
+    return {
+        "account": caller(request),
+        "model_id": given["model"],
+        "inputs": given["inputs"],
+        "parameters": given.get("parameters"),
+        "licence_id": given.get("licence"),
+        "release_digest": given.get("release"),
+        "trial": TrialWish(client_of(request), given.get("trial")),
+    }
+
+
+def _accepted_headers(job: Job) -> dict[str, str]:
+    """Where the job is, and what is left of its licence's rate."""
+    limit = selectors.rate_limit_of(job)
+    return {"Location": f"/api/v1/jobs/{job.pk}"} | (rate_limit_headers(limit) if limit else {})
 
 
 class JobListView(ThrottledByMethod, GenericAPIView[Job]):
@@ -160,27 +246,20 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
         ],
         request=JobCreateSerializer,
         examples=[EXAMPLE],
-        responses={200: JobSerializer, 201: JobSerializer, 202: JobSerializer},
+        responses={200: AcceptedJobSerializer, 201: AcceptedJobSerializer, 202: AcceptedJobSerializer},
     )
     def post(self, request: Request) -> Response:
         """Queue a job. The same Idempotency-Key with the same request gives the same job.
 
         With `Prefer: wait=n` the answer is the ended job (201, or 200 where it is known) if it ends within n seconds.
         """
-        form = JobCreateSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        given = form.validated_data
+        given = request_read(request)
         job, is_new = services.job_create(
-            account=caller(request),
-            model_id=given["model"],
-            inputs=given["inputs"],
-            parameters=given.get("parameters"),
-            licence_id=given.get("licence"),
-            release_digest=given.get("release"),
+            **request_of(request, given),
             idempotency_key=request.headers.get("Idempotency-Key"),
             store=given["store"],
         )
-        headers = {"Location": f"/api/v1/jobs/{job.pk}"}
+        signed, headers = signed_body(job), _accepted_headers(job)
         if not is_new:
             headers["Idempotent-Replay"] = "true"
         wait_s = prefer_wait(request.headers.get("Prefer"))
@@ -189,9 +268,26 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
             job = selectors.job_get(account=caller(request), job_id=job.pk)
             if not job.is_open:
                 headers["Cache-Control"] = "no-store"
-                return Response(job_body(job), status=201 if is_new else 200, headers=headers)
+                return Response({**job_body(job), **signed}, status=201 if is_new else 200, headers=headers)
         headers["Retry-After"] = "1"
-        return Response(job_body(job), status=status.HTTP_202_ACCEPTED, headers=headers)
+        return Response({**job_body(job), **signed}, status=status.HTTP_202_ACCEPTED, headers=headers)
+
+
+class JobQuoteView(APIView):
+    required_scope = "run"
+    throttle_scope = "quote"
+
+    @extend_schema(
+        operation_id="job_quote",
+        tags=["jobs"],
+        request=JobCreateSerializer,
+        examples=[EXAMPLE],
+        responses=QuoteSerializer,
+    )
+    def post(self, request: Request) -> Response:
+        """What a job would cost and whether it would be accepted. Changes nothing."""
+        quote = services.job_quote(**request_of(request, request_read(request)))
+        return Response(QuoteSerializer(quote).data, headers={"Cache-Control": "no-store"})
 
 
 class JobView(APIView):
@@ -209,7 +305,7 @@ class JobCancelView(APIView):
 
     @extend_schema(operation_id="job_cancel", tags=["jobs"], request=None, responses=JobSerializer)
     def post(self, request: Request, job_id: UUID) -> Response:
-        """Cancel an open job. No call is counted."""
+        """Cancel an open job. No call of a licence is counted."""
         return Response(job_body(services.job_cancel(account=caller(request), job_id=job_id)))
 
 
@@ -222,21 +318,32 @@ class JobRetryView(ThrottledByMethod):
         tags=["jobs"],
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
         request=None,
-        responses={202: JobSerializer},
+        responses={202: AcceptedJobSerializer},
     )
     def post(self, request: Request, job_id: UUID) -> Response:
         """Queue a new job with the inputs of one that has ended, while they are kept."""
         key = request.headers.get("Idempotency-Key")
-        job, _ = services.job_again(account=caller(request), job_id=job_id, idempotency_key=key)
-        headers = {"Location": f"/api/v1/jobs/{job.pk}", "Retry-After": "1"}
-        return Response(job_body(job), status=status.HTTP_202_ACCEPTED, headers=headers)
+        job, _ = services.job_again(
+            account=caller(request), job_id=job_id, client=client_of(request), idempotency_key=key
+        )
+        headers = {**_accepted_headers(job), "Retry-After": "1"}
+        return Response({**job_body(job), **signed_body(job)}, status=status.HTTP_202_ACCEPTED, headers=headers)
 
 
 class JobPayloadView(APIView):
     required_scope = "run"
 
-    @extend_schema(operation_id="job_payload_delete", tags=["jobs"], responses={204: None})
+    @extend_schema(
+        operation_id="job_payload_delete",
+        tags=["jobs"],
+        parameters=[OpenApiParameter("salts", str, enum=["delete", "keep"], description="Without it, delete.")],
+        responses={204: None},
+    )
     def delete(self, request: Request, job_id: UUID) -> Response:
-        """Delete inputs and outputs of an ended job at once. The job itself and its call stay on record."""
-        services.job_payload_delete(account=caller(request), job_id=job_id)
+        """Delete inputs and outputs of an ended job at once, and the salts of its receipt unless they are to be kept.
+
+        The job itself, its call and its receipt stay on record.
+        """
+        keep = request.query_params.get("salts") == "keep"
+        services.job_payload_delete(account=caller(request), job_id=job_id, keep_salts=keep)
         return Response(status=status.HTTP_204_NO_CONTENT)

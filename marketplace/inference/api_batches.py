@@ -16,6 +16,7 @@ from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256St
 from marketplace.inference import batches, services
 from marketplace.inference.api import JobCreateSerializer
 from marketplace.inference.models import Batch, JobState
+from marketplace.rate_limit import rate_limit_headers
 
 BATCH_STATES = ("open", "cancelling", "ended")
 
@@ -24,6 +25,12 @@ class BatchCreateSerializer(JobCreateSerializer):
     inputs = serializers.ListField(  # type: ignore[assignment]
         child=serializers.JSONField(allow_null=True), help_text="1 to 1,000 inputs, each as the model's task takes one."
     )
+    trial = serializers.BooleanField(required=False, allow_null=True, help_text="A batch is no trial: not true.")
+
+    def validate_trial(self, value: bool | None) -> bool | None:
+        if value:
+            raise serializers.ValidationError("A batch is no trial. Try the model with a job, or leave this out.")
+        return value
 
 
 class BatchSummarySerializer(serializers.Serializer[Any]):
@@ -45,6 +52,9 @@ class BatchSerializer(BatchSummarySerializer):
     progress = serializers.FloatField(help_text="From 0 to 1: the part of the inputs that has ended.")
     inputs_by_state = serializers.DictField(child=serializers.IntegerField())
     jobs_by_state = serializers.DictField(child=serializers.IntegerField())
+    calls_by_state = serializers.DictField(
+        child=serializers.IntegerField(), help_text="What it costs: `reserved`, `settled` (counted), `released`."
+    )
     results_until = serializers.DateTimeField(
         allow_null=True, help_text="When the last inputs and outputs are deleted; null where none are kept."
     )
@@ -77,6 +87,7 @@ def batch_body(batch: Batch) -> dict[str, Any]:
         "progress": found.ended_inputs / batch.input_count,
         "inputs_by_state": found.inputs,
         "jobs_by_state": found.jobs,
+        "calls_by_state": found.calls,
         "results_until": found.results_until,
     }
 
@@ -116,6 +127,9 @@ class BatchListView(ThrottledByMethod, GenericAPIView[Batch]):
             store=given["store"],
         )
         headers = {"Location": f"/api/v1/batches/{batch.pk}", "Retry-After": "5"}
+        limit = batches.batch_rate_limit(batch)
+        if limit is not None:
+            headers |= rate_limit_headers(limit)
         if not is_new:
             headers["Idempotent-Replay"] = "true"
         return Response(batch_body(batch), status=status.HTTP_202_ACCEPTED, headers=headers)

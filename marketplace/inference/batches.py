@@ -9,22 +9,24 @@ from django.db.models import Count, Max, QuerySet, Sum
 
 from marketplace.accounts.models import Account
 from marketplace.inference.errors import BatchNotFoundError
-from marketplace.inference.models import OPEN_STATES, Batch, Job, JobPayload, JobState
+from marketplace.inference.models import OPEN_STATES, Batch, CallEntry, CallState, Job, JobPayload, JobState
+from marketplace.inference.selectors import rate_limit_of
 
 
 @dataclass(frozen=True, slots=True)
 class BatchProgress:
-    """Inputs and jobs of a batch per state, and how long its results are kept."""
+    """Inputs and jobs of a batch per state, its calls per state of the ledger, and how long its results are kept."""
 
     inputs: dict[str, int]
     jobs: dict[str, int]
+    calls: dict[str, int]
     ended_inputs: int
     results_until: datetime | None
 
 
 def batch_list(account: Account) -> QuerySet[Batch]:
-    """The account's batches, newest first."""
-    return Batch.objects.filter(account=account)
+    """The account's batches, newest first. A key that is bound to a licence sees its own alone."""
+    return Batch.objects.filter(account=account, **account.rows_seen)
 
 
 def batch_get(*, account: Account, batch_id: UUID) -> Batch:
@@ -42,9 +44,17 @@ def batch_progress(batch: Batch) -> BatchProgress:
     inputs = dict.fromkeys(JobState.values, 0)
     for state, job_count, input_count in rows:
         jobs[state], inputs[state] = job_count, input_count
+    entries = CallEntry.objects.filter(job__batch=batch).order_by().values_list("state").annotate(Sum("calls"))
+    calls = {**dict.fromkeys(CallState.values, 0), **dict(entries)}
     until = JobPayload.objects.filter(job__batch=batch).aggregate(until=Max("delete_at"))["until"]
     ended = sum(count for state, count in inputs.items() if state not in OPEN_STATES)
-    return BatchProgress(inputs=inputs, jobs=jobs, ended_inputs=ended, results_until=until)
+    return BatchProgress(inputs=inputs, jobs=jobs, calls=calls, ended_inputs=ended, results_until=until)
+
+
+def batch_rate_limit(batch: Batch) -> dict[str, Any] | None:
+    """The token bucket of the batch's licence, as `RateLimit` headers tell it."""
+    job = Job.objects.filter(batch=batch).select_related("call").first()
+    return None if job is None else rate_limit_of(job)
 
 
 def batch_jobs(batch: Batch, *, after: int, limit: int) -> list[Job]:

@@ -77,6 +77,33 @@ class JobTooManyOpenError(WeighhouseError):
     retryable = True
 
 
+class JobQueueFullError(WeighhouseError):
+    """As many jobs wait on this site as may."""
+
+    code = "job.queue_full"
+    retryable = True
+
+
+class LicenceRateError(WeighhouseError):
+    """The licence used more calls than its rate lets through."""
+
+    code = "licence.rate_exceeded"
+    retryable = True
+
+
+class TrialUnavailableError(WeighhouseError):
+    """The model cannot be tried without a licence."""
+
+    code = "trial.unavailable"
+
+
+class TrialExhaustedError(WeighhouseError):
+    """A budget of trials is used up for the day."""
+
+    code = "trial.exhausted"
+    retryable = True
+
+
 class JobNotReservedError(WeighhouseError):
     """The ledger has no open reservation for a job that is about to be counted."""
 

@@ -22,6 +22,7 @@ from marketplace.inference.errors import JobPayloadDeletedError
 from marketplace.inference.models import Job
 from marketplace.inference.progress import TextTeller
 from marketplace.inference.selectors import job_request
+from marketplace.inference.trials import trial_check
 from marketplace.inference.uploads import inputs_resolve
 from marketplace.licences.services import licence_refusal
 from models_registry import selectors as registry
@@ -51,8 +52,8 @@ class _UnexpectedError(WeighhouseError):
     """A defect of this site. Its details are in the operator's log."""
 
 
-def job_run(*, job_id: UUID) -> bool:
-    """Run a queued job once. Returns whether a result was stored.
+def job_run(*, job_id: UUID | None = None) -> bool:
+    """Run a queued job once: the one whose turn it is, or this one. Returns whether a result was stored.
 
     1. Claim the job: one conditional UPDATE, which also takes a lease. Somebody else's job is left alone.
     2. Keep the lease while working; a worker that dies stops renewing it, and `jobs_sweep` queues the job again.
@@ -62,7 +63,7 @@ def job_run(*, job_id: UUID) -> bool:
     5. Store the result and count the call in one transaction, only while the lease still holds.
     What fails for good ends the job and gives the call back; what may pass puts the job back into the queue.
     """
-    job = services.job_claim(job_id=job_id)
+    job = services.job_claim_next() if job_id is None else services.job_claim(job_id=job_id)
     if job is None:
         return False
     cancelled = threading.Event()
@@ -86,11 +87,16 @@ def _licence_check(job: Job) -> services.CheckedAt:
 
     Older blocks would have to be shown to be canonical still, which costs more than asking about the licence, whose
     answer is shared by all processes. Raises `licence.*`, and what `chain.entitlements` raises.
+
+    A trial has no licence: its model must not be suspended. Raises `trial.unavailable`.
     """
     indexed_to = chain.index_block()
     block = entitlements.entitlement_block(not_before=indexed_to)
     if job.checked_block_hash == block.hash:
         return AcceptedAt(block.number, block.hash)
+    if job.licence_id is None:
+        checked = trial_check(job.model_id)
+        return AcceptedAt(checked.number, checked.hash)
     state = entitlements.licence_states([job.licence_id], not_before=indexed_to)[job.licence_id]
     refusal = licence_refusal(state, holder=job.account.address, model_id=job.model_id)
     if refusal is not None:
@@ -132,8 +138,13 @@ def _spec(job: Job) -> RunnerSpec:
         digest=release.digest,
         task=job.task,
         dtype=release.manifest.get("runtime", {}).get("dtype", "float32"),
-        dedicated_to=f"licence {job.licence_id}" if settings.RUNNER_DEDICATED else "",
+        dedicated_to=_alone(job) if settings.RUNNER_DEDICATED else "",
     )
+
+
+def _alone(job: Job) -> str:
+    """For whom a runner of its own is: the licence, and of trials, which have none, the account."""
+    return f"account {job.account_id}" if job.licence_id is None else f"licence {job.licence_id}"
 
 
 def _attempt_failed(job: Job, error: WeighhouseError) -> None:

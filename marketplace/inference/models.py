@@ -9,6 +9,20 @@ from django.db import models
 from django.utils import timezone
 
 from chain.fields import Uint256Field
+from marketplace.inference.receipts.models import Receipt, ReceiptBatch, WorkerKey
+
+__all__ = [
+    "OPEN_STATES",
+    "CallEntry",
+    "CallState",
+    "Job",
+    "JobPayload",
+    "JobState",
+    "LicenceUse",
+    "Receipt",
+    "ReceiptBatch",
+    "WorkerKey",
+]
 
 
 class JobState(models.TextChoices):
@@ -33,6 +47,8 @@ class Batch(models.Model):
     account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="batches")
     model_id = Uint256Field()
     licence_id = Uint256Field()
+    # The API key that asked for it, None where a person did.
+    api_key = models.ForeignKey("accounts.ApiKey", on_delete=models.SET_NULL, null=True, related_name="+")
     release_digest = models.CharField(max_length=66)
     task = models.CharField(max_length=60)
     input_count = models.PositiveIntegerField()
@@ -77,7 +93,11 @@ class Job(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="jobs")
     model_id = Uint256Field()
-    licence_id = Uint256Field()
+    # None exactly where the job is a trial.
+    licence_id = Uint256Field(null=True)
+    is_trial = models.BooleanField(default=False)
+    # The API key that asked for it, None where a person did.
+    api_key = models.ForeignKey("accounts.ApiKey", on_delete=models.SET_NULL, null=True, related_name="+")
     release_digest = models.CharField(max_length=66)
     task = models.CharField(max_length=60)
     # The batch that it is part of, and which of the batch's inputs is its first.
@@ -115,6 +135,10 @@ class Job(models.Model):
         ordering: ClassVar[list[str]] = ["-created_at", "-id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["account", "idempotency_key"], name="inference_job_once"),
+            models.CheckConstraint(
+                condition=models.Q(is_trial=True, licence_id=None) | models.Q(is_trial=False, licence_id__isnull=False),
+                name="inference_job_has_a_licence_or_is_a_trial",
+            ),
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["account", "-created_at", "-id"], name="inference_job_listing"),
@@ -122,6 +146,18 @@ class Job(models.Model):
                 fields=["state", "lease_until"], condition=models.Q(state__in=OPEN_STATES), name="inference_job_open"
             ),
             models.Index(fields=["batch", "batch_position"], name="inference_job_of_batch"),
+            # Whose turn it is (`services.claiming`): the oldest waiting job of each account.
+            models.Index(
+                fields=["account", "created_at", "id"],
+                condition=models.Q(state="queued", is_trial=False),
+                name="inference_job_waiting",
+            ),
+            models.Index(
+                fields=["account", "created_at", "id"],
+                condition=models.Q(state="queued", is_trial=True),
+                name="inference_job_waiting_trial",
+            ),
+            models.Index(fields=["account"], condition=models.Q(state="running"), name="inference_job_running"),
         ]
 
     def __str__(self) -> str:
@@ -157,6 +193,8 @@ class InputUpload(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     account = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="input_uploads")
+    # The API key that sent it, None where a person did.
+    api_key = models.ForeignKey("accounts.ApiKey", on_delete=models.SET_NULL, null=True, related_name="+")
     kind = models.CharField(max_length=8, choices=UploadKind)
     size = models.PositiveBigIntegerField()
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -197,10 +235,24 @@ class LicenceUse(models.Model):
     purchase = models.CharField(max_length=66)
     used = models.PositiveBigIntegerField(default=0)
     reserved = models.PositiveBigIntegerField(default=0)
+    # Jobs that have not ended, each of which reserves one call or more; a batch counts as one job.
+    open_jobs = models.PositiveIntegerField(default=0)
+    # The token bucket (`ledger.rate_take`): when it is full again, in microseconds of unix time.
+    full_at_us = models.BigIntegerField(default=0)
+    is_metered = models.BooleanField(default=False)
+    # The calls of the newest report on chain that went into the outbox (`reporting`).
+    enqueued = models.PositiveBigIntegerField(default=0)
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["licence_id", "purchase"], name="inference_use_of_purchase"),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(
+                fields=["id"],
+                condition=models.Q(is_metered=True, used__gt=models.F("enqueued")),
+                name="inference_use_unreported",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -214,11 +266,20 @@ class CallState(models.TextChoices):
 
 
 class CallEntry(models.Model):
-    """The ledger: one entry per job, reserved at acceptance, settled on success, released otherwise. Primary data."""
+    """The ledger: one entry per job, reserved at acceptance, settled on success, released otherwise. Primary data.
+
+    A trial has no licence and no purchase: its calls come out of `TrialBudget`.
+    """
 
     job = models.OneToOneField(Job, on_delete=models.PROTECT, related_name="call")
-    licence_id = Uint256Field(db_index=True)
-    purchase = models.CharField(max_length=66)
+    licence_id = Uint256Field(db_index=True, null=True)
+    purchase = models.CharField(max_length=66, blank=True)
+    # What the job costs: one call per input, one more per input that is explained.
+    calls = models.PositiveIntegerField(default=1)
+    # The day (UTC) on which they count against an API key's daily cap and a trial's budgets.
+    counted_on = models.DateField(null=True)
+    # Under which name the client's address has a budget of trials on that day.
+    trial_client = models.CharField(max_length=80, blank=True)
     state = models.CharField(max_length=16, choices=CallState, default=CallState.RESERVED)
     # Calls that the licence had when the entry was made; 0 where the plan is unmetered.
     limit = models.PositiveBigIntegerField()
@@ -227,6 +288,51 @@ class CallEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "call entries"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=models.Q(calls__gte=1), name="inference_entry_costs_a_call"),
+            models.CheckConstraint(
+                condition=models.Q(licence_id__isnull=False) | models.Q(purchase="", limit=0),
+                name="inference_entry_of_a_trial_has_no_purchase",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"call of job {self.job_id}: {self.state}"
+
+
+class TrialBudget(models.Model):
+    """Calls of trials that were taken on one day (UTC) by a model, an account or the clients of an address."""
+
+    subject = models.CharField(max_length=90)
+    day = models.DateField(db_index=True)
+    calls = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["subject", "day"], name="inference_trial_budget_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"trials of {self.subject} on {self.day}: {self.calls}"
+
+
+class TrialRefusal(models.Model):
+    """The owner of a model wants no trials of it."""
+
+    model_id = Uint256Field(unique=True)
+    set_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"no trials of model {self.model_id}"
+
+
+class AccountTurn(models.Model):
+    """When a worker last took a job of an account: of those that wait, the one served longest ago is next."""
+
+    account = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", primary_key=True
+    )
+    served_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"turn of account {self.account_id}"

@@ -16,12 +16,12 @@ from marketplace.inference.errors import JobPayloadDeletedError
 from marketplace.payload_keys import payload_fernet, payload_keys
 
 
-def payload_encrypt(job_id: UUID, value: Any) -> bytes:
-    """`value` as JSON, bound to its job and encrypted."""
+def payload_encrypt(job_id: UUID | str, value: Any) -> bytes:
+    """`value` as JSON, bound to its job, or to whatever else it belongs to, and encrypted."""
     return payload_fernet().encrypt(orjson.dumps({"job": str(job_id), "value": value}))
 
 
-def payload_decrypt(job_id: UUID, token: bytes | memoryview) -> Any:
+def payload_decrypt(job_id: UUID | str, token: bytes | memoryview) -> Any:
     """The value again. Raises JobPayloadDeletedError where the key is gone or the row belongs to another job."""
     try:
         content = orjson.loads(payload_fernet().decrypt(bytes(token)))

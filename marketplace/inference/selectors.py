@@ -11,8 +11,9 @@ from django.db.models import QuerySet
 
 from marketplace.accounts.models import Account
 from marketplace.inference.errors import JobNotFoundError, JobPayloadDeletedError
-from marketplace.inference.models import Job, JobPayload, JobState, LicenceUse
+from marketplace.inference.models import Batch, Job, JobPayload, JobState, LicenceUse
 from marketplace.inference.payloads import payload_decrypt
+from marketplace.inference.rates import bucket_state, licence_rate
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +64,10 @@ class JobFilter:
 
 
 def job_list(account: Account, chosen: JobFilter | None = None) -> QuerySet[Job]:
-    """The account's jobs, newest first."""
+    """The account's jobs, newest first. Whoever comes by a key that is bound to a licence sees the key's own alone."""
     conditions = chosen.conditions() if chosen else {}
     return (
-        Job.objects.filter(account=account, **conditions)
+        Job.objects.filter(account=account, **account.rows_seen, **conditions)
         .select_related("call", "payload")
         .defer(
             # A list needs to know until when a payload is kept, and not the payload.
@@ -76,12 +77,28 @@ def job_list(account: Account, chosen: JobFilter | None = None) -> QuerySet[Job]
     )
 
 
+def row_is_seen(row: Job | Batch, account: Account) -> bool:
+    """Whether whoever acts for the account may see this job or batch of it."""
+    key = account.rows_seen.get("api_key")
+    return key is None or row.api_key_id == key.pk
+
+
 def job_get(*, account: Account, job_id: UUID) -> Job:
     """One of the account's jobs. Raises JobNotFoundError, for others' jobs too."""
     job = job_list(account).filter(pk=job_id).first()
     if job is None:
         raise JobNotFoundError("This account has no such job.")
     return job
+
+
+def rate_limit_of(job: Job) -> dict[str, Any] | None:
+    """The token bucket of the job's licence, as `RateLimit` headers tell it; None of a trial."""
+    entry = getattr(job, "call", None)
+    use = entry and LicenceUse.objects.filter(licence_id=entry.licence_id, purchase=entry.purchase).first()
+    if not use or job.licence_id is None:
+        return None
+    # A licence's id begins with its plan's.
+    return bucket_state(use, licence_rate(job.licence_id >> 32))
 
 
 def job_outputs(job: Job) -> JobOutputs | None:

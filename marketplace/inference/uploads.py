@@ -15,7 +15,7 @@ from models_registry.runtime.errors import InputError
 
 def input_upload_list(account: Account) -> QuerySet[InputUpload]:
     """The account's uploads, newest first."""
-    return InputUpload.objects.filter(account=account)
+    return InputUpload.objects.filter(account=account, **account.rows_seen)
 
 
 def input_upload_get(*, account: Account, upload_id: UUID) -> InputUpload:

@@ -2,10 +2,13 @@
 
 from django.urls import path
 
-from marketplace.inference import api, api_batches, api_events, api_uploads
+from marketplace.inference import api, api_batches, api_events, api_trials, api_uploads
+from marketplace.inference.receipts import api as receipts
 
 urlpatterns = [
+    path("models/<on_chain_id:model_id>/trials", api_trials.TrialsView.as_view(), name="api-model-trials"),
     path("jobs", api.JobListView.as_view(), name="api-jobs"),
+    path("jobs/quote", api.JobQuoteView.as_view(), name="api-job-quote"),
     path("jobs/<uuid:job_id>", api.JobView.as_view(), name="api-job"),
     path("jobs/<uuid:job_id>/events", api_events.JobEventsView.as_view(), name="api-job-events"),
     path("jobs/<uuid:job_id>/cancel", api.JobCancelView.as_view(), name="api-job-cancel"),
@@ -17,4 +20,8 @@ urlpatterns = [
     path("inputs", api_uploads.InputUploadListView.as_view(), name="api-inputs"),
     path("inputs/<uuid:upload_id>", api_uploads.InputUploadView.as_view(), name="api-input"),
     path("jobs/<uuid:job_id>/payload", api.JobPayloadView.as_view(), name="api-job-payload"),
+    path("jobs/<uuid:job_id>/acceptance", receipts.JobAcceptanceView.as_view(), name="api-job-acceptance"),
+    path("jobs/<uuid:job_id>/receipt", receipts.JobReceiptView.as_view(), name="api-job-receipt"),
+    path("jobs/<uuid:job_id>/receipt/opening", receipts.JobOpeningView.as_view(), name="api-job-receipt-opening"),
+    path("worker-keys", receipts.WorkerKeysView.as_view(), name="api-worker-keys"),
 ]

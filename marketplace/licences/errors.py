@@ -101,6 +101,19 @@ class LicencePurchaseUnknownError(WeighhouseError):
     retryable = True
 
 
+class LicenceForeignOperatorError(WeighhouseError):
+    """The plan counts calls, and another operator than this site attests them."""
+
+    code = "licence.foreign_operator"
+
+
+class LicenceUsageUnreportedError(WeighhouseError):
+    """Too many calls of the licence were served here and are not reported on chain yet."""
+
+    code = "licence.usage_unreported"
+    retryable = True
+
+
 class OperatorNotFoundError(WeighhouseError):
     """The index holds no such operator."""
 

@@ -1,5 +1,9 @@
 """May this address run this model? The chain is asked, never the read model."""
 
+import math
+import time
+
+from django.conf import settings
 from weighhouse.core.errors import WeighhouseError
 
 from chain import entitlements
@@ -15,6 +19,7 @@ from marketplace.licences.errors import (
     LicenceCancelledError,
     LicenceExpiredError,
     LicenceForeignError,
+    LicenceForeignOperatorError,
     LicenceNoneError,
     LicenceNoRunRightError,
     LicencePurchaseUnknownError,
@@ -26,6 +31,9 @@ from marketplace.licences.models import KeyDelivery, Licence, Right
 
 # How many of a holder's licences of one model are asked about when the caller names none.
 CANDIDATE_LIMIT = 100
+# For how long the demo believes that an operator is its own: finding it costs a request for each that there is.
+OWN_OPERATOR_FOR_S = 60.0
+_own_operators: dict[int, float] = {}
 
 
 def licence_require(*, holder: str, model_id: int, licence_id: int | None = None) -> LicenceState:
@@ -95,6 +103,39 @@ def licence_purchases(states: list[LicenceState]) -> dict[int, str]:
             licences=[str(licence_id) for licence_id in ids],
         )
     return found
+
+
+def licences_served_here(states: list[LicenceState]) -> list[LicenceState]:
+    """Those of the licences that this site may serve: unmetered ones, and those whose calls its operator attests.
+
+    Only the holder of an operator's key can report what was used, and only reports let the publisher be paid for it. So
+    no other site serves a metered plan. Raises `licence.foreign_operator` where none is left, and what the gateway
+    raises.
+    """
+    terms = selectors.metered_terms(state.plan_id for state in states if state.calls)
+    served = [state for state in states if not state.calls or _is_this_site(terms[state.plan_id].operator_id)]
+    if not served:
+        state = states[0]
+        operator_id = terms[state.plan_id].operator_id
+        raise LicenceForeignOperatorError(
+            f"Calls of licence {state.licence_id} are counted by operator {operator_id}, which is not this site's. Run "
+            "the model on that operator's site, or buy a plan here that relies on this site's operator.",
+            licence=str(state.licence_id),
+            operator=str(operator_id),
+        )
+    return served
+
+
+def _is_this_site(operator_id: int) -> bool:
+    """Whether the operator is this site's. Where the demo has to ask the node, it asks once a minute."""
+    asked_at = _own_operators.get(operator_id, -math.inf)
+    if time.monotonic() - asked_at < OWN_OPERATOR_FOR_S:
+        return True
+    if operator_id == 0 or operator_id != chain.site_operator_id():
+        return False
+    if not settings.SITE_OPERATOR_ID:
+        _own_operators[operator_id] = time.monotonic()
+    return True
 
 
 def delivery_final_require(licence_id: int) -> KeyDelivery:

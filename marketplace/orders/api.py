@@ -90,6 +90,8 @@ class OrderSerializer(serializers.Serializer[Any]):
 
 class OrderListView(ThrottledByMethod, GenericAPIView[Order]):
     required_scope = "run"
+    # About all that the account holds.
+    bound_keys = False
     pagination_class = KeysetPagination
     serializer_class = OrderSerializer
 
@@ -123,6 +125,8 @@ class OrderListView(ThrottledByMethod, GenericAPIView[Order]):
 
 class OrderView(ThrottledByMethod):
     required_scope = "run"
+    # About all that the account holds.
+    bound_keys = False
     throttle_scopes = {"PATCH": "order"}
 
     @extend_schema(operation_id="order_get", tags=["orders"], responses=OrderSerializer)

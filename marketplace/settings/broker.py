@@ -1,7 +1,10 @@
 """Redis or Valkey: Celery's broker and the cache that throttles share."""
 
-from marketplace.settings.base import VAR_DIR
+from marketplace.settings.base import DEMO, VAR_DIR
 from marketplace.settings.env import env
+
+# Seconds between two batches of receipts; each costs the operator one transaction.
+RECEIPT_ANCHOR_INTERVAL_S = env.float("RECEIPT_ANCHOR_INTERVAL_S", 60.0 if DEMO else 600.0)
 
 BROKER_URL = env.str("BROKER_URL", "redis://127.0.0.1:6379/0")
 
@@ -27,10 +30,20 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_timeout"
 # Seconds between the rounds of each chore. Each may run late, twice or at the same time as itself.
 CELERY_BEAT_SCHEDULE = {
     "job-sweep": {"task": "marketplace.inference.tasks.job_sweep", "schedule": 5.0, "options": {"expires": 30}},
+    "usage-report": {
+        "task": "marketplace.inference.tasks.usage_report",
+        "schedule": 15.0,
+        "options": {"expires": 30},
+    },
     "payload-purge": {
         "task": "marketplace.inference.tasks.payload_purge",
         "schedule": 60.0,
         "options": {"expires": 60},
+    },
+    "receipts-anchor": {
+        "task": "marketplace.inference.tasks.receipts_anchor",
+        "schedule": RECEIPT_ANCHOR_INTERVAL_S,
+        "options": {"expires": 600},
     },
     "registry-sweep": {
         "task": "models_registry.tasks.registry_sweep",

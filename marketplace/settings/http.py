@@ -86,6 +86,7 @@ REST_FRAMEWORK = {
         "job": env.str("RATE_JOB", "240/min"),
         "batch": env.str("RATE_BATCH", "30/min"),
         "input": env.str("RATE_INPUT", "120/min"),
+        "quote": env.str("RATE_QUOTE", "240/min"),
         "key": env.str("RATE_KEY", "20/min"),
         "webhook": env.str("RATE_WEBHOOK", "60/min"),
         "demo-wallet": env.str("RATE_DEMO_WALLET", "1200/min"),

@@ -27,8 +27,25 @@ JOB_MAX_OPEN_PER_LICENCE = env.int("JOB_MAX_OPEN_PER_LICENCE", 16)
 # The same for all licences of an account, and how many running jobs it may cancel in an hour.
 JOB_MAX_OPEN_PER_ACCOUNT = env.int("JOB_MAX_OPEN_PER_ACCOUNT", 32)
 JOB_MAX_CANCELLED_RUNNING = env.int("JOB_MAX_CANCELLED_RUNNING", 10)
+# Jobs that may wait on this site at once; one more is answered with 429. Trials are held to a tenth of it.
+JOB_MAX_QUEUED = env.int("JOB_MAX_QUEUED", 10_000)
+# The token bucket of each licence: so many calls in so many seconds, shared by all its keys.
+LICENCE_RATE_CALLS = env.int("LICENCE_RATE_CALLS", 600)
+LICENCE_RATE_WINDOW_S = env.int("LICENCE_RATE_WINDOW_S", 60)
+# Calls of trials per day (UTC): of each model, and of those each account and the clients of each address. 0: no trials.
+TRIAL_CALLS_PER_MODEL_PER_DAY = env.int("TRIAL_CALLS_PER_MODEL_PER_DAY", 20)
+TRIAL_CALLS_PER_ACCOUNT_PER_DAY = env.int("TRIAL_CALLS_PER_ACCOUNT_PER_DAY", 5)
+TRIAL_CALLS_PER_ADDRESS_PER_DAY = env.int("TRIAL_CALLS_PER_ADDRESS_PER_DAY", 10)
+# Calls that were served and not reported are worth price * calls / calls of the plan. From this value on they are
+# reported: in whole units of a token, and in the chain's coin. From so many times that value on no more are served.
+USAGE_REPORT_VALUE = env.decimal("USAGE_REPORT_VALUE", "1")
+USAGE_REPORT_VALUE_COIN = env.decimal("USAGE_REPORT_VALUE_COIN", "0.001")
+USAGE_UNREPORTED_MOST = env.int("USAGE_UNREPORTED_MOST", 10)
 # A job that no worker could start in this time expires.
 JOB_QUEUE_TTL_S = env.float("JOB_QUEUE_TTL_S", 900.0)
+
+# Receipts in one Merkle tree, at most.
+RECEIPT_BATCH_MAX = env.int("RECEIPT_BATCH_MAX", 1024)
 
 # What is told about a job to those who follow it passes after this time without news.
 JOB_EVENTS_TTL_S = env.int("JOB_EVENTS_TTL_S", 3600)

@@ -1,12 +1,14 @@
 """Forms of the pages. They check form; services and contracts decide."""
 
 import base64
-from datetime import UTC, datetime, time
+from collections.abc import Iterable
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 
-from marketplace.accounts.models import KeyScope
+from marketplace.accounts.models import CallCapPeriod, KeyScope
 from marketplace.api_parts import on_chain_id
 from marketplace.inference.models import JobState
 from marketplace.inference.selectors import JobFilter
@@ -29,6 +31,37 @@ class ApiKeyForm(forms.Form):
     days = forms.IntegerField(
         min_value=1, max_value=3650, required=False, label="Expires after days", help_text="Empty: until revoked."
     )
+    licence = forms.ChoiceField(
+        required=False,
+        label="Bound to one licence",
+        help_text="The key then runs under this licence alone and sees its own jobs alone. Fit to hand out.",
+    )
+    calls_cap = forms.IntegerField(
+        min_value=1, max_value=2**53, required=False, label="May use calls", help_text="Empty: no cap of its own."
+    )
+    calls_cap_per = forms.ChoiceField(choices=CallCapPeriod.choices, required=False, label="Counted")
+
+    def __init__(self, licences: Iterable[tuple[str, str]], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["licence"].choices = [("", "Any that the account holds"), *licences]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        if given.get("licence") and given.get("scopes") != [KeyScope.RUN]:
+            self.add_error("scopes", "A key that is bound to a licence may run models and nothing else.")
+        return given
+
+    def terms(self) -> dict[str, Any]:
+        """What `api_key_create` takes beside the account."""
+        given = self.cleaned_data
+        return {
+            "name": given["name"],
+            "scopes": given["scopes"],
+            "expires_at": timezone.now() + timedelta(days=given["days"]) if given["days"] else None,
+            "licence_id": int(given["licence"]) if given["licence"] else None,
+            "calls_cap": given["calls_cap"],
+            "calls_cap_per": given["calls_cap_per"] or CallCapPeriod.TOTAL,
+        }
 
 
 class ModelSearchForm(forms.Form):

@@ -76,6 +76,7 @@ class WebhookDeliverySerializer(serializers.Serializer[Any]):
 
 class EndpointListView(ThrottledByMethod, GenericAPIView[WebhookEndpoint]):
     required_scope = "run"
+    bound_keys = False
     serializer_class = WebhookEndpointSerializer
     pagination_class = None
     throttle_scopes = {"POST": "webhook"}
@@ -102,6 +103,7 @@ class EndpointListView(ThrottledByMethod, GenericAPIView[WebhookEndpoint]):
 
 class EndpointView(APIView):
     required_scope = "run"
+    bound_keys = False
 
     @extend_schema(operation_id="webhook_get", tags=["webhooks"], responses=WebhookEndpointSerializer)
     def get(self, request: Request, endpoint_id: UUID) -> Response:
@@ -132,6 +134,7 @@ class EndpointView(APIView):
 
 class EndpointSecretView(ThrottledByMethod):
     required_scope = "run"
+    bound_keys = False
     throttle_scopes = {"POST": "webhook"}
 
     @extend_schema(
@@ -148,6 +151,7 @@ class EndpointSecretView(ThrottledByMethod):
 
 class DeliveryListView(GenericAPIView[WebhookDelivery]):
     required_scope = "run"
+    bound_keys = False
     serializer_class = WebhookDeliverySerializer
     pagination_class = KeysetPagination
 
@@ -163,6 +167,7 @@ class DeliveryListView(GenericAPIView[WebhookDelivery]):
 
 class DeliveryResendView(ThrottledByMethod):
     required_scope = "run"
+    bound_keys = False
     throttle_scopes = {"POST": "webhook"}
 
     @extend_schema(

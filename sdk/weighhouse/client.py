@@ -16,7 +16,7 @@ from typing import IO, Any, Self
 
 import requests
 
-from weighhouse.core import unixfs
+from weighhouse.core import canonical, unixfs
 from weighhouse.core.cid import Cid
 from weighhouse.core.errors import WeighhouseError
 from weighhouse.core.manifest import Manifest, ManifestFile, manifest_from_json
@@ -162,6 +162,22 @@ class Client:
     def job_run(self, model_id: int, inputs: Any, *, timeout_s: float = 120.0, **options: Any) -> dict[str, Any]:
         """`job_create` and `job_wait` in one."""
         return self.job_wait(self.job_create(model_id, inputs, **options)["id"], timeout_s=timeout_s)
+
+    def job_receipt(self, job_id: str) -> bytes:
+        """The signed receipt of an ended job, as `weighhouse.verify` takes it; with its proof once it is anchored."""
+        return canonical.dumps(self._call("GET", f"/api/v1/jobs/{job_id}/receipt"))
+
+    def job_acceptance(self, job_id: str) -> bytes:
+        """What the site signed when it took the job on, for `weighhouse.verify`."""
+        return canonical.dumps(self._call("GET", f"/api/v1/jobs/{job_id}/acceptance"))
+
+    def job_opening(self, job_id: str) -> dict[str, Any]:
+        """The salts behind the hashes of both, with input and output while they are kept. For nobody else's eyes."""
+        return self._call("GET", f"/api/v1/jobs/{job_id}/receipt/opening")
+
+    def worker_keys(self) -> dict[str, Any]:
+        """Who may sign for the site's operator, and which keys it took back."""
+        return self._call("GET", "/api/v1/worker-keys")
 
     # Licences and money. Each `*_transactions` gives what a wallet signs, in order; with `sender` the site tries it
     # first and a refusal is raised here. The client never signs.

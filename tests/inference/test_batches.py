@@ -30,7 +30,7 @@ TEXTS = [f"text number {number}" for number in range(130)]
 
 @pytest.fixture
 def sold(sell):
-    return sell(calls=10)
+    return sell(calls=640)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_batch_is_divided_into_jobs_of_as_many_inputs_as_the_task_takes(create):
         (64, 64, "queued"),
         (128, 2, "queued"),
     ]
-    assert (batch.input_count, batch.job_count, batch.open_jobs, use()) == (130, 3, 3, (0, 3))
+    assert (batch.input_count, batch.job_count, batch.open_jobs, use()) == (130, 3, 3, (0, 130))
 
 
 def test_batch_results_come_in_the_order_of_the_inputs_whatever_the_order_of_the_jobs(create):
@@ -108,10 +108,10 @@ def test_batch_ends_with_its_last_job_and_counts_only_what_succeeded(create, buy
     finish(first)
     fail(second)
     batch.refresh_from_db()
-    assert (batch.state, batch.open_jobs, use()) == ("open", 1, (1, 1))
+    assert (batch.state, batch.open_jobs, use()) == ("open", 1, (64, 2))
     finish(third)
     batch.refresh_from_db()
-    assert (batch.state, batch.open_jobs, use()) == ("ended", 0, (2, 0))
+    assert (batch.state, batch.open_jobs, use()) == ("ended", 0, (66, 0))
     assert WebhookEvent.objects.filter(kind="batch.ended", subject=str(batch.pk)).count() == 1
 
 
@@ -138,7 +138,7 @@ def test_batch_of_no_list_or_too_long_a_one_is_refused(create, inputs):
 
 def test_batch_may_use_every_call_that_is_left(create):
     batch = create(["x"] * 640)
-    assert (batch.job_count, use()) == (10, (0, 10))
+    assert (batch.job_count, use()) == (10, (0, 640))
 
 
 def test_batch_of_a_thousand_inputs_under_an_unmetered_licence_is_accepted(sell, buyer, clean_broker):
@@ -170,7 +170,7 @@ def test_batch_is_one_open_job_to_the_caps(create, sold, buyer, settings):
         services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
     with pytest.raises(JobTooManyOpenError):
         create()
-    assert (Batch.objects.count(), use()) == (1, (0, 4))
+    assert (Batch.objects.count(), use()) == (1, (0, 131))
 
 
 def test_batches_beyond_the_open_ones_of_an_account_are_refused(create, settings):
@@ -185,7 +185,7 @@ def test_batches_beyond_the_open_ones_of_an_account_are_refused(create, settings
 def test_batch_with_the_same_idempotency_key_is_the_same_and_another_request_is_refused(create, buyer, sold):
     first = create(idempotency_key="k")
     again, is_new = services.batch_create(account=buyer, model_id=sold.model_id, inputs=TEXTS, idempotency_key="k")
-    assert (again.pk, is_new, use()) == (first.pk, False, (0, 3))
+    assert (again.pk, is_new, use()) == (first.pk, False, (0, 130))
     with pytest.raises(IdempotencyConflictError):
         create(["another"], idempotency_key="k")
     assert Batch.objects.count() == 1
@@ -197,7 +197,7 @@ def test_batch_cancelled_gives_back_what_did_not_run(create, buyer, there):
     finish(first)
     services.job_claim(job_id=second.pk)
     batch = services.batch_cancel(account=buyer, batch_id=batch.pk)
-    assert ([job.state for job in jobs_of(batch)], use()) == (["succeeded", "cancelled", "cancelled"], (1, 0))
+    assert ([job.state for job in jobs_of(batch)], use()) == (["succeeded", "cancelled", "cancelled"], (64, 0))
     assert batch.state == "ended"
     assert services.batch_cancel(account=buyer, batch_id=batch.pk).state == "ended"
     assert sorted(WebhookEvent.objects.values_list("kind", flat=True)) == [
@@ -255,7 +255,7 @@ def test_batch_whose_last_jobs_end_at_the_same_time_ends_once(create, there):
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(end, jobs_of(batch)))
     batch.refresh_from_db()
-    assert (batch.state, batch.open_jobs, use()) == ("ended", 0, (8, 0))
+    assert (batch.state, batch.open_jobs, use()) == ("ended", 0, (512, 0))
     assert WebhookEvent.objects.filter(kind="batch.ended").count() == 1
 
 
@@ -283,11 +283,11 @@ def test_batch_of_a_process_killed_while_it_writes_is_whole_or_absent(
         assert nothing_is_written()
     else:
         batch = Batch.objects.get()
-        assert (batch.open_jobs, Job.objects.count(), JobPayload.objects.count(), use()) == (3, 3, 3, (0, 3))
+        assert (batch.open_jobs, Job.objects.count(), JobPayload.objects.count(), use()) == (3, 3, 3, (0, 130))
     again, is_new = services.batch_create(
         account=buyer, model_id=sold.model_id, inputs=["x"] * 130, idempotency_key="k"
     )
-    assert (is_new, Batch.objects.count(), use()) == (not is_there, 1, (0, 3))
+    assert (is_new, Batch.objects.count(), use()) == (not is_there, 1, (0, 130))
     for job in jobs_of(again):
         finish(job)
-    assert use() == (3, 0)
+    assert use() == (130, 0)

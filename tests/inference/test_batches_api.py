@@ -15,7 +15,7 @@ CHECKED = type("Checked", (), {"block_number": 1, "block_hash": "0x"})
 
 @pytest.fixture
 def sold(sell, clean_broker):
-    return sell(calls=30)
+    return sell(calls=1000)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ CHECKED = type("Checked", (), {"block_number": 1, "block_hash": "0x"})
 
 @pytest.fixture
 def create(sell, buyer, clean_broker):
-    sold = sell(calls=20)
+    sold = sell(calls=200)
 
     def make(**extra) -> Job:
         values = {"account": buyer, "model_id": sold.model_id, "inputs": "the house", "store": False, **extra}
@@ -162,15 +162,15 @@ def test_batch_that_stores_nothing_keeps_outputs_until_it_ended_and_drops_what_w
 def test_job_again_has_the_same_inputs_and_is_a_job_of_its_own(create, buyer):
     job = create(store=True, inputs=["one", "two"], parameters={"pooling": "cls"})
     with pytest.raises(JobNotFinishedError):
-        services.job_again(account=buyer, job_id=job.pk)
+        services.job_again(account=buyer, client="", job_id=job.pk)
     finish(job)
-    again, is_new = services.job_again(account=buyer, job_id=job.pk, idempotency_key="r")
+    again, is_new = services.job_again(account=buyer, client="", job_id=job.pk, idempotency_key="r")
     assert (is_new, again.pk == job.pk) == (True, False)
     assert selectors.job_request(again) == selectors.job_request(job)
-    assert services.job_again(account=buyer, job_id=job.pk, idempotency_key="r")[0] == again
+    assert services.job_again(account=buyer, client="", job_id=job.pk, idempotency_key="r")[0] == again
 
 
 def test_job_whose_inputs_are_gone_cannot_be_tried_again(create, buyer):
     job = finish(create())
     with pytest.raises(JobPayloadDeletedError):
-        services.job_again(account=buyer, job_id=job.pk)
+        services.job_again(account=buyer, client="", job_id=job.pk)

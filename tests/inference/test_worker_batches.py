@@ -25,7 +25,7 @@ def wait_until(condition, *, timeout_s: float = 90) -> None:
 
 def test_worker_runs_a_batch_with_an_upload_and_tells_of_it_once_each(sell, buyer, celery_worker, receiver, settings):
     there = receiver()
-    sold = sell(calls=5)
+    sold = sell(calls=100)
     settings.OUTGOING_ALLOW = [there.place]
     _, secret = webhooks.endpoint_create(account=buyer, url=there.url)
     text = b"the weigh house"
@@ -36,7 +36,7 @@ def test_worker_runs_a_batch_with_an_upload_and_tells_of_it_once_each(sell, buye
     wait_until(lambda: Batch.objects.get().ended_at is not None)
     wait_until(lambda: len(there.requests) >= 3)
     states = [job.state for job in Job.objects.all()]
-    assert (states, LicenceUse.objects.get().used) == (["succeeded"] * 2, 2)
+    assert (states, LicenceUse.objects.get().used) == (["succeeded"] * 2, 70)
     results = services.batch_hand_out(batch, after=0, limit=100)
     assert [len(entry["output"]) for entry in results] == [32] * 70
     assert results[0]["output"] == results[1]["output"], "the upload and the same text give the same vector"

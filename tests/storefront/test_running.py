@@ -8,6 +8,7 @@ from rest_framework.throttling import SimpleRateThrottle
 from marketplace.accounts.models import Account
 from marketplace.inference import services
 from marketplace.inference.models import Job
+from marketplace.inference.receipts.keys import worker_key_create
 from marketplace.inference.selectors import job_request
 from marketplace.licences.services import licences_usable
 from models_registry.runtime.specs import RunResult
@@ -127,6 +128,21 @@ def test_job_page_follows_an_open_job_and_shows_its_vector(run, holder, signed_i
     assert "[3.0000, 4.0000]" in read(done).text
     assert "[3.0,4.0]" in done.content.decode()
     assert "hx-get" not in done.content.decode()
+
+
+def test_job_page_leads_to_the_receipt_of_an_ended_job_or_says_that_there_is_none(run, holder, signed_in, read):
+    run(holder)
+    job = Job.objects.get()
+    client = signed_in(holder)
+    assert f"/api/v1/jobs/{job.pk}/receipt" not in client.get(f"/jobs/{job.pk}/").content.decode()
+    finish(job, [[1.0]])
+    assert "no worker key at the moment" in read(client.get(f"/jobs/{job.pk}/")).text
+    worker_key_create()
+    page = client.get(f"/jobs/{job.pk}/")
+    links = [tag["href"] for _name, tag in read(page).tags if "/api/v1/" in tag.get("href", "")]
+    assert links == [f"/api/v1/jobs/{job.pk}/receipt", f"/api/v1/jobs/{job.pk}/receipt/opening"]
+    assert "not a proof of computation" in read(page).text
+    assert client.get(links[0]).status_code == 200
 
 
 def test_job_page_shows_what_ran_it(run, holder, signed_in, read):

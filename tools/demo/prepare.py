@@ -1,4 +1,4 @@
-"""Database, static files and contracts, with one start of Django for all."""
+"""Database, static files, contracts and the workers' key, with one start of Django for all."""
 
 import sys
 
@@ -12,6 +12,7 @@ def main() -> int:
         call_command("migrate", interactive=False, verbosity=0)
         call_command("collectstatic", interactive=False, verbosity=0)
         call_command("deploy_contracts", "--demo-funds")
+        call_command("worker_keys", "create", "--if-missing")
     except CommandError as error:
         print(error, file=sys.stderr)
         return 1

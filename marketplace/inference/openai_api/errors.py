@@ -1,5 +1,7 @@
 """Errors in OpenAI's form: `{"error": {"message", "type", "param", "code"}}`. The codes are this site's own."""
 
+import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -7,6 +9,7 @@ from rest_framework.response import Response
 from weighhouse.core.errors import WeighhouseError
 
 from marketplace.api_errors import problem_response, status_of
+from marketplace.rate_limit import rate_limit_headers
 
 # Clients of this API know these alone, and try 409 again by themselves.
 _AS_BAD_REQUEST = frozenset({406, 409, 410, 411, 415, 422})
@@ -65,6 +68,16 @@ def error_body_of(error: WeighhouseError) -> dict[str, Any]:
     return error_body(code=error.code, message=error.message, status=status)
 
 
+def rate_headers(limit: Mapping[str, Any]) -> dict[str, str]:
+    """What is left of a licence's rate, also under this dialect's names: what it calls requests are calls here."""
+    return {
+        **rate_limit_headers(limit),
+        "x-ratelimit-limit-requests": str(limit["quota"]),
+        "x-ratelimit-remaining-requests": str(limit["left"]),
+        "x-ratelimit-reset-requests": f"{math.ceil(limit['full_in_s'])}s",
+    }
+
+
 def error_response(error: Exception, context: dict[str, Any]) -> Response:
     """The exception handler of these views: the problem that the native API would answer, in the other form."""
     answer = problem_response(error, context)
@@ -74,6 +87,8 @@ def error_response(error: Exception, context: dict[str, Any]) -> Response:
     body = error_body(code=found["code"], message=found["detail"], status=status, param=param)
     kept = ("Cache-Control", "Retry-After", "WWW-Authenticate", "Allow")
     headers = {name: answer[name] for name in kept if name in answer}
+    if "rate_limit" in found:
+        headers |= rate_headers(found["rate_limit"])
     if not found["retryable"] and status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         # The client would send what fails again at once, twice.
         headers["x-should-retry"] = "false"

@@ -32,10 +32,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a job returned: one output per input, and its tokens."""
+    """What a job returned, one output per input; its tokens, and the calls of the licence that it cost."""
 
     outputs: list[Any]
     usage: dict[str, Any]
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ def _result(job: Job) -> Result:
     found = services.job_hand_out(job)
     if found is None:
         raise JobPayloadDeletedError("The result of this call is not kept any more. Take a new Idempotency-Key.")
-    return Result(found.outputs, found.usage)
+    return Result(found.outputs, found.usage, job.call.calls)
 
 
 def _give_up(job: Job) -> None:

@@ -13,10 +13,10 @@ from rest_framework.response import Response
 
 from marketplace.accounts.authentication import ApiKeyAuthentication, caller
 from marketplace.api_parts import ThrottledByMethod
-from marketplace.inference import streams
+from marketplace.inference import selectors, streams
 from marketplace.inference.models import Job
 from marketplace.inference.openai_api import reading, running, writing
-from marketplace.inference.openai_api.errors import error_response
+from marketplace.inference.openai_api.errors import error_response, rate_headers
 from marketplace.inference.openai_api.names import model_name_read
 from marketplace.inference.openai_api.reading import Call
 from marketplace.licences.selectors import model_ids_runnable
@@ -43,7 +43,7 @@ class OpenAiView(ThrottledByMethod):
 class ModelListView(OpenAiView):
     def get(self, request: Request) -> Response:
         """The models that the account may run by a licence that the index knows."""
-        found = registry.model_get_many(model_ids_runnable(caller(request).address))
+        found = registry.model_get_many(_runnable(request))
         listed = [writing.model_body(model) for _, model in sorted(found.items()) if model.is_listed]
         return Response({"object": "list", "data": listed})
 
@@ -52,7 +52,7 @@ class ModelView(OpenAiView):
     def get(self, request: Request, name: str) -> Response:
         """One of those models."""
         model_id = model_name_read(name).model_id
-        if model_id not in model_ids_runnable(caller(request).address):
+        if model_id not in _runnable(request):
             raise ModelNotFoundError(f"This account holds no valid licence of {name[:80]!a}.")
         return Response(writing.model_body(registry.model_get(model_id)))
 
@@ -93,12 +93,14 @@ def _generate(request: Request, call: Call) -> HttpResponseBase:
     slot = streams.slot_take(caller(request).pk)
     try:
         job = running.job_of_call(call, account=caller(request), idempotency_key=_key(request))
+        headers = _headers(job)
         items = running.opened(running.job_follow(job, peer=streams.Peer(request.META)))
     except BaseException:
         slot.release()
         raise
     response = streams.event_stream(writing.generation_parts(call, job, items), slot)
-    response["X-Request-Id"] = str(job.pk)
+    for name, value in headers.items():
+        response[name] = value
     return response
 
 
@@ -106,11 +108,24 @@ def _answer(request: Request, call: Call, body: Callable[[Job, running.Result], 
     slot = streams.slot_take(caller(request).pk)
     try:
         job = running.job_of_call(call, account=caller(request), idempotency_key=_key(request))
+        headers = _headers(job)
         result = running.job_result(job, peer=streams.Peer(request.META))
     finally:
         slot.release()
-    # The client shows it as the request's id; the native API knows the job by it.
-    return Response(body(job, result), headers={"X-Request-Id": str(job.pk), "Cache-Control": "no-store"})
+    return Response(body(job, result), headers={**headers, "Cache-Control": "no-store"})
+
+
+def _headers(job: Job) -> dict[str, str]:
+    """The job as the request's id, by which the native API knows it, and what is left of its licence's rate."""
+    limit = selectors.rate_limit_of(job)
+    return {"X-Request-Id": str(job.pk)} | (rate_headers(limit) if limit else {})
+
+
+def _runnable(request: Request) -> set[int]:
+    """The models that the caller may run: those of the account, or of the one licence that its key is bound to."""
+    account = caller(request)
+    key = account.acting_key
+    return model_ids_runnable(account.address, licence_id=key.licence_id if key else None)
 
 
 def _key(request: Request) -> str | None:

@@ -38,7 +38,7 @@ def embeddings_body(call: Call, result: Result) -> dict[str, Any]:
         {"object": "embedding", "index": place, "embedding": _packed(vector) if call.is_base64 else vector}
         for place, vector in enumerate(result.outputs)
     ]
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens, "calls": result.calls}
     return {"object": "list", "data": data, "model": call.model.given, "usage": usage}
 
 
@@ -110,7 +110,8 @@ def _head(call: Call, job: Job, kind: str) -> dict[str, Any]:
 
 def _usage(result: Result) -> dict[str, int]:
     read, written = result.usage["input_tokens"], result.usage["output_tokens"]
-    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+    total = read + written
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": total, "calls": result.calls}
 
 
 def _packed(vector: list[float]) -> str:

@@ -4,15 +4,17 @@ queued -> running -> succeeded | failed, queued | running -> cancelled, queued -
 worker was lost. The call of the licence moves in the same transaction (`ledger`).
 """
 
+from marketplace.inference.receipts.issuing import receipt_issue
 from marketplace.inference.services.accepting import job_create
 from marketplace.inference.services.again import job_again
 from marketplace.inference.services.batching import batch_cancel, batch_create
+from marketplace.inference.services.claiming import job_claim, job_claim_next
 from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job_payload_delete
 from marketplace.inference.services.handing import batch_hand_out
 from marketplace.inference.services.keeping import job_hand_out, payloads_purge
 from marketplace.inference.services.moves import RUN_TASK, CheckedAt, error_json, job_enqueue
+from marketplace.inference.services.quoting import Quote, job_quote
 from marketplace.inference.services.running import (
-    job_claim,
     job_fail,
     job_is_held,
     job_lease_renew,
@@ -26,6 +28,7 @@ __all__ = [
     "CANCEL_WINDOW",
     "RUN_TASK",
     "CheckedAt",
+    "Quote",
     "batch_cancel",
     "batch_create",
     "batch_hand_out",
@@ -35,6 +38,7 @@ __all__ = [
     "job_again",
     "job_cancel",
     "job_claim",
+    "job_claim_next",
     "job_create",
     "job_enqueue",
     "job_fail",
@@ -42,9 +46,11 @@ __all__ = [
     "job_is_held",
     "job_lease_renew",
     "job_payload_delete",
+    "job_quote",
     "job_retry",
     "job_succeed",
     "jobs_sweep",
     "payloads_purge",
+    "receipt_issue",
     "upload_files_tidy",
 ]

@@ -7,24 +7,25 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from weighhouse.core.errors import WeighhouseError
 
-from chain.selectors import LicenceState
 from marketplace.accounts.models import Account
 from marketplace.inference import events, ledger
 from marketplace.inference.errors import (
     IdempotencyConflictError,
     IdempotencyKeyInvalidError,
     JobTaskUnsupportedError,
-    JobTooManyOpenError,
 )
-from marketplace.inference.models import OPEN_STATES, Batch, Job, JobState
+from marketplace.inference.models import Job, JobState
 from marketplace.inference.payloads import request_mac
+from marketplace.inference.receipts.issuing import Commitment, input_commit, receipts_open
+from marketplace.inference.selectors import row_is_seen
 from marketplace.inference.services.inputs import inputs_accept
 from marketplace.inference.services.keeping import payloads_write
-from marketplace.inference.services.moves import account_lock, job_enqueue
+from marketplace.inference.services.moves import job_enqueue
+from marketplace.inference.services.placing import Offer, offer_find, offer_take
 from marketplace.inference.services.telling import job_tell
-from marketplace.licences.errors import CallsExhaustedError
-from marketplace.licences.services import licence_purchases, licences_usable
+from marketplace.inference.trials import TrialWish
 from models_registry import selectors as registry
 from models_registry.models import Release
 from models_registry.runtime.tasks import TASKS, TaskSpec
@@ -32,7 +33,7 @@ from models_registry.runtime.tasks import TASKS, TaskSpec
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
-def job_create(
+def job_create(  # noqa: PLR0913  one per field of the request
     *,
     account: Account,
     model_id: int,
@@ -42,6 +43,7 @@ def job_create(
     release_digest: str | None = None,
     idempotency_key: str | None = None,
     store: bool = True,
+    trial: TrialWish | None = None,
 ) -> tuple[Job, bool]:
     """Accept a request and queue it. Returns the job and whether it is new.
 
@@ -49,47 +51,51 @@ def job_create(
 
     1. The same idempotency key with the same request gives the same job, with another request an error.
     2. Find the release: the pinned one, or the newest that is listed. Check inputs and parameters by its task.
-    3. Ask the chain for a licence that is valid now, and find its purchase. Nothing is written before that.
-    4. In one transaction: reserve a call of a licence that may have one more open job, write job, encrypted payload
-       and ledger entry. Then queue it.
+    3. Ask the chain for a licence that is valid now, and find its purchase; or find that a trial may be had
+       (`placing.offer_find`). Nothing is written before that.
+    4. In one transaction: reserve calls of a licence that has them, or of the trials' budgets, write job, encrypted
+       payload and ledger entry, and what its receipt will say of the inputs. Then queue it.
 
-    Raises `model.not_found`, `release.not_found`, `input.invalid`, `licence.*`, `chain.*`, `job.idempotency_*`,
-    `job.too_many_open`.
+    A request that comes by an API key (`account.acting_key`) is held to the key's licence and cap. Without `trial`
+    there is none.
+
+    Raises `model.not_found`, `release.not_found`, `input.invalid`, `licence.*`, `trial.*`, `key.*`, `chain.*`,
+    `job.idempotency_*`, `job.too_many_open`, `job.queue_full`.
     """
-    mac = request_mac(
-        {
-            "model": str(model_id),
-            "inputs": inputs,
-            "parameters": parameters,
-            "licence": None if licence_id is None else str(licence_id),
-            "release": release_digest,
-            **({} if store else {"store": False}),
-        }
-    )
+    asked: dict[str, Any] = {
+        "model": str(model_id),
+        "inputs": inputs,
+        "parameters": parameters,
+        "licence": None if licence_id is None else str(licence_id),
+        "release": release_digest,
+        **({} if store else {"store": False}),
+    }
+    if trial is not None and trial.asked is not None:
+        asked["trial"] = trial.asked
+    mac = request_mac(asked)
     known = _job_of_key(account, idempotency_key, mac)
     if known is not None:
         return known, False
-    release = release_find(model_id, release_digest)
-    spec = task_spec(release)
-    accepted = inputs_accept(account=account, spec=spec, inputs=inputs)
-    request = {"inputs": accepted, "parameters": spec.validate_parameters(parameters)}
-    usable = licences_usable(holder=account.address, model_id=model_id, licence_id=licence_id)
-    purchases = licence_purchases(usable)
+    request, release, commitment = request_check(
+        account=account, model_id=model_id, release_digest=release_digest, inputs=inputs, parameters=parameters
+    )
+    offer = offer_find(account=account, model_id=model_id, licence_id=licence_id, trial=trial)
     job = Job(
         account=account,
+        api_key=account.acting_key,
         model_id=model_id,
         release_digest=release.digest,
         task=release.task,
-        input_count=len(accepted),
+        input_count=len(request["inputs"]),
         store=store,
         start_before=timezone.now() + timedelta(seconds=settings.JOB_QUEUE_TTL_S),
         idempotency_key=idempotency_key,
         request_mac=mac,
     )
     try:
-        _job_store(job, [state for state in usable if state.licence_id in purchases], purchases, request)
-    except IntegrityError:
-        # Somebody with the same key was faster; anything else that collides is a defect.
+        _job_store(job, offer, request, commitment)
+    except (IntegrityError, WeighhouseError):
+        # Somebody with the same key was faster, and may have taken the last call; anything else stays an error.
         known = _job_of_key(account, idempotency_key, mac)
         if known is None:
             raise
@@ -97,17 +103,33 @@ def job_create(
     return job, True
 
 
-def _job_store(job: Job, usable: list[LicenceState], purchases: dict[int, str], request: dict[str, Any]) -> None:
-    """Reserve a call of the first licence that has one, and write the job with all that belongs to it, or nothing."""
+def request_check(
+    *, account: Account, model_id: int, release_digest: str | None, inputs: Any, parameters: Any
+) -> tuple[dict[str, Any], Release, Commitment]:
+    """Inputs and parameters in their final form, the release that takes them, and what commits to them in a receipt.
+
+    What no statement can be made of is refused here, so that a quote refuses it too. Nothing is signed or stored.
+    Raises `model.not_found`, `release.not_found`, `job.task_unsupported`, `input.invalid`, `input.upload_not_found`.
+    """
+    release = release_find(model_id, release_digest)
+    spec = task_spec(release)
+    accepted = inputs_accept(account=account, spec=spec, inputs=inputs)
+    request = {"inputs": accepted, "parameters": spec.validate_parameters(parameters)}
+    return request, release, input_commit(request)
+
+
+def _job_store(job: Job, offer: Offer, request: dict[str, Any], commitment: Commitment) -> None:
+    """Reserve calls of the first licence that has them, and write the job with all that belongs to it, or nothing."""
+    wanted = ledger.job_calls(request["inputs"], request["parameters"])
     with transaction.atomic():
-        account_lock(job.account_id)
-        account_room(job.account_id)
-        licence = call_reserve(job.account_id, usable, purchases)
-        job.licence_id = licence.licence_id
-        job.checked_block_number, job.checked_block_hash = licence.block_number, licence.block_hash
+        placed = offer_take(account=job.account, model_id=job.model_id, offer=offer, wanted=wanted)
+        checked = placed.licence or offer
+        job.licence_id, job.is_trial = placed.licence and placed.licence.licence_id, offer.is_trial
+        job.checked_block_number, job.checked_block_hash = checked.block_number, checked.block_hash
         job.save(force_insert=True)
-        ledger.call_enter(job=job, purchase=purchases[licence.licence_id], limit=licence.calls)
+        ledger.call_enter(job=job, calls=wanted, **placed.entry)
         payloads_write([(job, request)])
+        receipts_open([(job, commitment)])
         job_tell(job.pk, events.STATE, state=JobState.QUEUED, attempt=0, error=None)
         transaction.on_commit(lambda: job_enqueue(job_id=job.pk))
 
@@ -117,6 +139,10 @@ def _job_of_key(account: Account, key: str | None, mac: str) -> Job | None:
         return None
     idempotency_key_check(key)
     job = Job.objects.filter(account=account, idempotency_key=key).select_related("call").first()
+    if job is not None and not row_is_seen(job, account):
+        raise IdempotencyConflictError(
+            "This Idempotency-Key was used by another API key of this account. Take a new one."
+        )
     if job is not None and job.request_mac != mac:
         raise IdempotencyConflictError(
             "This Idempotency-Key was used for another request. Take a new key for a new request.", job=str(job.pk)
@@ -144,51 +170,3 @@ def task_spec(release: Release) -> TaskSpec:
     if spec is None:
         raise JobTaskUnsupportedError(f"This site does not run models of the task {release.task}.", task=release.task)
     return spec
-
-
-def account_room(account_id: Any) -> None:
-    """Raises JobTooManyOpenError. Comes after `account_lock`."""
-    most = settings.JOB_MAX_OPEN_PER_ACCOUNT
-    if _open_count(account_id=account_id) >= most:
-        raise JobTooManyOpenError(
-            f"This account has {most} jobs that have not ended, the most at once. Wait for one, then try again.",
-            limit=most,
-        )
-
-
-def call_reserve(
-    account_id: Any, usable: list[LicenceState], purchases: dict[int, str], *, wanted: int = 1
-) -> LicenceState:
-    """Of the licences, best first, the first that has so many calls left and may have one more job or batch open.
-
-    Comes after `account_lock`: a licence has one holder, so that nobody else adds to what is counted here.
-    """
-    most = settings.JOB_MAX_OPEN_PER_LICENCE
-    has_calls = False
-    for licence in usable:
-        number, purchase = licence.licence_id, purchases[licence.licence_id]
-        calls = ledger.Calls(licence.calls, licence.used)
-        if _open_count(account_id=account_id, licence_id=number) < most:
-            if ledger.call_room(licence_id=number, purchase=purchase, calls=calls, wanted=wanted):
-                return licence
-        elif ledger.call_is_left(licence_id=number, purchase=purchase, calls=calls, wanted=wanted):
-            has_calls = True
-    if has_calls:
-        raise JobTooManyOpenError(
-            f"This licence has {most} jobs that have not ended, the most at once. Wait for one, then try again.",
-            limit=most,
-        )
-    left = (
-        "Every call of this licence is" if wanted == 1 else f"{wanted} calls are needed; too many of this licence are"
-    )
-    raise CallsExhaustedError(
-        f"{left} used, or reserved by jobs that have not ended. Wait for them, or buy a licence.",
-        licences=[str(licence.licence_id) for licence in usable],
-        wanted=wanted,
-    )
-
-
-def _open_count(**whose: Any) -> int:
-    """Jobs that have not ended; those of one batch count as one."""
-    single = Job.objects.filter(**whose, state__in=OPEN_STATES, batch=None).count()
-    return single + Batch.objects.filter(**whose, ended_at=None).count()

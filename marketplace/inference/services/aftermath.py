@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
-from marketplace.inference import events
+from marketplace.inference import events, ledger
 from marketplace.inference.models import Batch, Job, JobPayload, JobState
 from marketplace.inference.services.keeping import payload_settle
 from marketplace.inference.services.telling import job_tell
@@ -46,6 +46,7 @@ def _batch_goes_on(job: Job, batch_id: UUID) -> None:
     now = timezone.now()
     if rows.filter(open_jobs=0, ended_at=None).update(ended_at=now) != 1:
         return
+    ledger.batch_place_free(job=job)
     if not job.store:
         until = now + timedelta(seconds=settings.PAYLOAD_HANDOUT_S)
         JobPayload.objects.filter(job__batch_id=batch_id).update(delete_at=until)

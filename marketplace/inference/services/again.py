@@ -7,12 +7,14 @@ from marketplace.inference.errors import JobNotFinishedError, JobPayloadDeletedE
 from marketplace.inference.models import Job
 from marketplace.inference.selectors import job_get, job_request
 from marketplace.inference.services.accepting import job_create
+from marketplace.inference.trials import TrialWish
 
 
-def job_again(*, account: Account, job_id: UUID, idempotency_key: str | None = None) -> tuple[Job, bool]:
+def job_again(*, account: Account, job_id: UUID, client: str, idempotency_key: str | None = None) -> tuple[Job, bool]:
     """A new job with the inputs and parameters of one that has ended, of the newest release, under a licence of today.
 
-    Returns the job and whether it is new. Raises JobNotFoundError, JobNotFinishedError, JobPayloadDeletedError and what
+    What was a trial may be one again, of the `client` at this address, where there is no licence by now. Returns the
+    job and whether it is new. Raises JobNotFoundError, JobNotFinishedError, JobPayloadDeletedError and what
     `job_create` raises.
     """
     job = job_get(account=account, job_id=job_id)
@@ -28,4 +30,5 @@ def job_again(*, account: Account, job_id: UUID, idempotency_key: str | None = N
         parameters=request["parameters"],
         idempotency_key=idempotency_key,
         store=job.store,
+        trial=TrialWish(client) if job.is_trial else None,
     )

@@ -1,14 +1,16 @@
 """Batches: many inputs of one model, accepted as a whole or not at all."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from weighhouse.core.errors import WeighhouseError
 from weighhouse.core.faults import fault_point
 
+from chain.selectors import LicenceState
 from marketplace.accounts.models import Account
 from marketplace.inference import events, ledger
 from marketplace.inference.batches import batch_get
@@ -21,23 +23,27 @@ from marketplace.inference.errors import (
 )
 from marketplace.inference.models import Batch, Job, JobState
 from marketplace.inference.payloads import request_mac
-from marketplace.inference.services.accepting import (
-    account_room,
-    call_reserve,
-    idempotency_key_check,
-    release_find,
-    task_spec,
-)
+from marketplace.inference.receipts.issuing import Commitment, input_commit, receipts_open
+from marketplace.inference.selectors import row_is_seen
+from marketplace.inference.services.accepting import idempotency_key_check, release_find, task_spec
 from marketplace.inference.services.ending import queued_cancel, running_cancel
 from marketplace.inference.services.inputs import inputs_accept_each
 from marketplace.inference.services.keeping import payloads_write
-from marketplace.inference.services.moves import account_lock, job_enqueue
+from marketplace.inference.services.moves import job_enqueue
+from marketplace.inference.services.placing import Offer, offer_find, offer_take
 from marketplace.inference.services.telling import job_tell
-from marketplace.licences.services import licence_purchases, licences_usable
 from models_registry.runtime.tasks import TaskSpec
 
 # So many of a batch's jobs are announced to the workers at once when it is accepted; the sweep announces the rest.
 _ANNOUNCED_AT_ONCE = 200
+
+
+class _Request(NamedTuple):
+    """What one job of a batch is asked, what commits to it in its receipt, and the calls that it costs."""
+
+    asked: dict[str, Any]
+    commitment: Commitment
+    calls: int
 
 
 def batch_create(
@@ -55,11 +61,12 @@ def batch_create(
 
     1. The same idempotency key with the same request gives the same batch, with another request an error.
     2. Find the release; divide the inputs into jobs of as many as its task takes; check each.
-    3. Ask the chain for licences that are valid now. Nothing is written before that.
-    4. In one transaction: reserve the calls of all jobs under one licence, write batch, jobs, payloads and ledger
-       entries. Whoever looks, at any moment, finds the batch whole or not at all.
+    3. Ask the chain for licences that are valid now. Nothing is written before that. A batch is no trial.
+    4. In one transaction: reserve the calls of all jobs at once, under one licence and in its rate, write batch, jobs,
+       payloads, ledger entries and what receipts will say of the inputs. Whoever looks, at any moment, finds the batch
+       whole or not at all.
 
-    Raises what `job_create` raises, BatchInvalidError, BatchTooManyOpenError.
+    Raises what `job_create` raises but for `trial.*`, BatchInvalidError, BatchTooManyOpenError.
     """
     asked = {
         "batch": True,
@@ -77,8 +84,10 @@ def batch_create(
     release = release_find(model_id, release_digest)
     spec = task_spec(release)
     requests = _requests(account, spec, inputs, spec.validate_parameters(parameters))
+    offer = offer_find(account=account, model_id=model_id, licence_id=licence_id)
     batch = Batch(
         account=account,
+        api_key=account.acting_key,
         model_id=model_id,
         release_digest=release.digest,
         task=release.task,
@@ -90,9 +99,9 @@ def batch_create(
         request_mac=mac,
     )
     try:
-        _batch_store(batch, requests, licence_id)
-    except IntegrityError:
-        # Somebody with the same key was faster; anything else that collides is a defect.
+        _batch_store(batch, offer, requests)
+    except (IntegrityError, WeighhouseError):
+        # Somebody with the same key was faster, and may have taken the last calls; anything else stays an error.
         known = _batch_of_key(account, idempotency_key, mac)
         if known is None:
             raise
@@ -122,7 +131,7 @@ def batch_cancel(*, account: Account, batch_id: UUID) -> Batch:
     return batch
 
 
-def _requests(account: Account, spec: TaskSpec, inputs: Any, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+def _requests(account: Account, spec: TaskSpec, inputs: Any, parameters: dict[str, Any]) -> list[_Request]:
     most = settings.BATCH_MAX_INPUTS
     if not isinstance(inputs, list) or not 1 <= len(inputs) <= most:
         raise BatchInvalidError(
@@ -132,40 +141,44 @@ def _requests(account: Account, spec: TaskSpec, inputs: Any, parameters: dict[st
         inputs_accept_each(account=account, spec=spec, inputs=inputs[start : start + spec.max_inputs], offset=start)
         for start in range(0, len(inputs), spec.max_inputs)
     ]
-    return [{"inputs": part, "parameters": parameters} for part in parts]
+    return [_request(part, parameters) for part in parts]
 
 
-def _batch_store(batch: Batch, requests: list[dict[str, Any]], licence_id: int | None) -> None:
+def _request(inputs: list[Any], parameters: dict[str, Any]) -> _Request:
+    asked = {"inputs": inputs, "parameters": parameters}
+    return _Request(asked, input_commit(asked), ledger.job_calls(inputs, parameters))
+
+
+def _batch_store(batch: Batch, offer: Offer, requests: list[_Request]) -> None:
     """Reserve the calls of every job under one licence, and write all of it, or nothing."""
-    account = batch.account
-    usable = licences_usable(holder=account.address, model_id=batch.model_id, licence_id=licence_id)
-    purchases = licence_purchases(usable)
+    account, wanted = batch.account, sum(request.calls for request in requests)
     with transaction.atomic():
-        account_lock(account.pk)
-        account_room(account.pk)
+        placed = offer_take(account=account, model_id=batch.model_id, offer=offer, wanted=wanted, jobs=len(requests))
         _batch_room(account)
-        counted = [state for state in usable if state.licence_id in purchases]
-        licence = call_reserve(account.pk, counted, purchases, wanted=len(requests))
+        # It was offered no trial.
+        licence = cast(LicenceState, placed.licence)
         batch.licence_id = licence.licence_id
         batch.save(force_insert=True)
         jobs = _jobs(batch, requests, block=(licence.block_number, licence.block_hash))
         Job.objects.bulk_create(jobs)
         fault_point("batch.half_written")
-        for job in jobs:
-            ledger.call_enter(job=job, purchase=purchases[licence.licence_id], limit=licence.calls)
-        payloads_write(list(zip(jobs, requests, strict=True)))
+        for job, request in zip(jobs, requests, strict=True):
+            ledger.call_enter(job=job, calls=request.calls, **placed.entry)
+        payloads_write([(job, request.asked) for job, request in zip(jobs, requests, strict=True)])
+        receipts_open((job, request.commitment) for job, request in zip(jobs, requests, strict=True))
         for job in jobs:
             job_tell(job.pk, events.STATE, state=JobState.QUEUED, attempt=0, error=None)
         transaction.on_commit(lambda: _announce(jobs))
 
 
-def _jobs(batch: Batch, requests: list[dict[str, Any]], *, block: tuple[int, str]) -> list[Job]:
+def _jobs(batch: Batch, requests: list[_Request], *, block: tuple[int, str]) -> list[Job]:
     now, position, jobs = timezone.now(), 0, []
     for number, request in enumerate(requests):
-        count = len(request["inputs"])
+        count = len(request.asked["inputs"])
         jobs.append(
             Job(
                 account=batch.account,
+                api_key=batch.api_key,
                 batch=batch,
                 batch_position=position,
                 input_count=count,
@@ -208,6 +221,10 @@ def _batch_of_key(account: Account, key: str | None, mac: str) -> Batch | None:
         return None
     idempotency_key_check(key)
     batch = Batch.objects.filter(account=account, idempotency_key=key).first()
+    if batch is not None and not row_is_seen(batch, account):
+        raise IdempotencyConflictError(
+            "This Idempotency-Key was used by another API key of this account. Take a new one."
+        )
     if batch is not None and batch.request_mac != mac:
         raise IdempotencyConflictError(
             "This Idempotency-Key was used for another batch. Take a new key for a new one.", batch=str(batch.pk)

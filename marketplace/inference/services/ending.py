@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from marketplace.accounts.models import Account
 from marketplace.inference.errors import JobCancelledError, JobCancelLimitError, JobNotFinishedError, JobNotOpenError
-from marketplace.inference.models import Job, JobPayload, JobState
+from marketplace.inference.models import Job, JobPayload, JobState, Receipt
 from marketplace.inference.selectors import job_get
 from marketplace.inference.services.keeping import payloads_drop
 from marketplace.inference.services.moves import account_lock, job_end
@@ -32,12 +32,19 @@ def job_cancel(*, account: Account, job_id: UUID) -> Job:
     return job
 
 
-def job_payload_delete(*, account: Account, job_id: UUID) -> None:
-    """Delete inputs and outputs now. Again changes nothing. Raises JobNotFoundError, JobNotFinishedError."""
+def job_payload_delete(*, account: Account, job_id: UUID, keep_salts: bool = False) -> None:
+    """Delete inputs and outputs now. Again changes nothing. Raises JobNotFoundError, JobNotFinishedError.
+
+    The receipt stays. Its salts go too unless they are to be kept, which those of a job that stores nothing are not:
+    without them nobody, this site included, can show or try out what its hashes stand for.
+    """
     job = job_get(account=account, job_id=job_id)
     if job.is_open:
         raise JobNotFinishedError("The job has not ended. Cancel it first, then delete its payload.", state=job.state)
-    payloads_drop(JobPayload.objects.filter(job=job))
+    with transaction.atomic():
+        payloads_drop(JobPayload.objects.filter(job=job))
+        if not keep_salts:
+            Receipt.objects.filter(job=job).update(input_salt=None, output_salt=None)
 
 
 def queued_cancel(job: Job) -> bool:

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from marketplace.accounts.models import Account
 from marketplace.inference.errors import InputUploadNotFoundError
-from marketplace.inference.models import InputUpload, UploadKind
+from marketplace.inference.models import UploadKind
+from marketplace.inference.uploads import input_upload_list
 from models_registry.runtime.errors import InputError
 from models_registry.runtime.tasks import FileInput, TaskSpec, TextInput
 
@@ -58,7 +59,7 @@ def uploads_of(inputs: list[Any]) -> set[UUID]:
 def _uploads_check(account: Account, spec: TaskSpec, numbers: set[UUID]) -> None:
     if not numbers:
         return
-    found = InputUpload.objects.filter(account=account, pk__in=numbers)
+    found = input_upload_list(account).filter(pk__in=numbers)
     if len(found) < len(numbers):
         raise InputUploadNotFoundError(
             "An input names an upload that this account does not have (any more). Send it again, then name the new id."

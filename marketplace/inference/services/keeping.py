@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from marketplace.inference import events
 from marketplace.inference.errors import InputUploadNotFoundError
-from marketplace.inference.models import OPEN_STATES, InputUpload, Job, JobPayload, JobState
+from marketplace.inference.models import OPEN_STATES, InputUpload, Job, JobPayload, JobState, Receipt
 from marketplace.inference.payloads import payload_encrypt
 from marketplace.inference.selectors import JobOutputs, job_outputs
 from marketplace.inference.services.inputs import uploads_of
@@ -39,8 +39,9 @@ def payloads_write(requests: Sequence[tuple[Job, dict[str, Any]]]) -> None:
 def payload_settle(job: Job, state: JobState) -> None:
     """What becomes of the payload of a job that has just ended, in the transaction that ends it.
 
-    What is stored is kept for `PAYLOAD_RETENTION_S` from now. Of a job that stores nothing the inputs go now, and the
-    outputs, where there are some, within `PAYLOAD_HANDOUT_S`; those of a batch have that long from the batch's end.
+    What is stored is kept for `PAYLOAD_RETENTION_S` from now. Of a job that stores nothing the inputs go now, with the
+    salt of their hash, and the outputs, where there are some, within `PAYLOAD_HANDOUT_S`; those of a batch have that
+    long from the batch's end.
     """
     rows = JobPayload.objects.filter(job=job)
     now = timezone.now()
@@ -48,6 +49,7 @@ def payload_settle(job: Job, state: JobState) -> None:
         rows.update(delete_at=now + timedelta(seconds=settings.PAYLOAD_RETENTION_S))
     elif state == JobState.SUCCEEDED:
         uploads = _uploads_alone(rows)
+        Receipt.objects.filter(job=job).update(input_salt=None)
         rows.update(request=b"", delete_at=now + timedelta(seconds=settings.PAYLOAD_HANDOUT_S))
         JobPayload.uploads.through.objects.filter(jobpayload_id=job.pk).delete()
         uploads_drop(uploads)
@@ -69,13 +71,15 @@ def job_hand_out(job: Job) -> JobOutputs | None:
 def payloads_drop(rows: QuerySet[JobPayload]) -> int:
     """Delete payloads, what of them was told to followers, and uploads that no other payload names.
 
-    Returns how many payloads.
+    With the payload of a job that stores nothing go the salts of its receipt, which could try out what it was; the
+    receipt stays. Returns how many payloads.
     """
     with transaction.atomic():
         uploads = _uploads_alone(rows)
         told = list(rows.values_list("pk", flat=True))
         _, deleted = rows.delete()
         uploads_drop(uploads)
+        Receipt.objects.filter(job_id__in=told, job__store=False).update(input_salt=None, output_salt=None)
         transaction.on_commit(partial(events.job_events_delete, told), robust=True)
     return deleted.get("inference.JobPayload", 0)
 

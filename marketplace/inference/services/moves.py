@@ -2,9 +2,12 @@
 
 import logging
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
+import redis
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -15,10 +18,13 @@ from marketplace.accounts.models import Account
 from marketplace.celery import app as celery_app
 from marketplace.inference import ledger
 from marketplace.inference.models import Job, JobState
+from marketplace.inference.receipts.issuing import receipt_issue
 from marketplace.inference.services.aftermath import job_ended
+from marketplace.inference.trials import trial_release
 
 logger = logging.getLogger(__name__)
 
+BROKER_TIMEOUT_S = 5
 RUN_TASK = "marketplace.inference.tasks.job_run"
 
 
@@ -40,6 +46,18 @@ def job_enqueue(*, job_id: UUID, delay_s: float = 0) -> None:
         logger.warning("Job %s waits for the broker: %s", job_id, error)
 
 
+def tickets_waiting() -> int:
+    """Messages for workers that no worker has taken yet; 0 where the broker does not say."""
+    client = redis.Redis.from_url(settings.BROKER_URL, socket_timeout=BROKER_TIMEOUT_S, socket_connect_timeout=2)
+    try:
+        return int(client.llen(settings.CELERY_TASK_ROUTES[RUN_TASK]["queue"]))
+    except redis.RedisError as error:
+        logger.warning("The broker does not say how many tickets wait: %s", type(error).__name__)
+        return 0
+    finally:
+        client.close()
+
+
 def error_json(error: WeighhouseError) -> dict[str, Any]:
     """An error as a job keeps it: code, message and data, nothing of the server."""
     return {**error.data, "code": error.code, "message": error.message, "retryable": error.retryable}
@@ -53,9 +71,17 @@ def job_end(rows: QuerySet[Job], job: Job, state: JobState, error: WeighhouseErr
         )
         if moved != 1:
             return False
-        ledger.call_release(job=job)
+        entry = ledger.call_release(job=job)
+        if entry is not None:
+            trial_release(job=job, entry=entry)
         job_ended(job, state, error=error_json(error))
+        receipt_at_commit(job)
     return True
+
+
+def receipt_at_commit(job: Job) -> None:
+    """Sign the receipt once the end of the job is stored and no lock is held. What fails is left to the sweep."""
+    transaction.on_commit(partial(receipt_issue, job_id=job.pk), robust=True)
 
 
 def rows_held(job: Job) -> QuerySet[Job]:

@@ -1,8 +1,6 @@
-"""The moves of a worker: claim, keep, end."""
+"""The moves of a worker that holds a job: keep, end, put back."""
 
-import uuid
 from datetime import timedelta
-from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -14,27 +12,18 @@ from weighhouse.core.faults import fault_point
 from marketplace.inference import events, ledger
 from marketplace.inference.models import Job, JobPayload, JobState
 from marketplace.inference.payloads import payload_encrypt
+from marketplace.inference.receipts.issuing import output_commit, receipt_output
 from marketplace.inference.services.aftermath import job_ended
-from marketplace.inference.services.moves import CheckedAt, error_json, is_due, job_end, job_enqueue, rows_held
+from marketplace.inference.services.moves import (
+    CheckedAt,
+    error_json,
+    job_end,
+    job_enqueue,
+    receipt_at_commit,
+    rows_held,
+)
 from marketplace.inference.services.telling import job_tell
 from models_registry.runtime.specs import RunResult
-
-
-def job_claim(*, job_id: UUID) -> Job | None:
-    """Take a queued job that is due, with a lease. `None` where it is not there to be taken."""
-    now, token = timezone.now(), uuid.uuid4()
-    claimed = Job.objects.filter(is_due(now), pk=job_id, start_before__gt=now).update(
-        state=JobState.RUNNING,
-        lease_token=token,
-        lease_until=now + timedelta(seconds=settings.JOB_LEASE_S),
-        attempts=F("attempts") + 1,
-        started_at=now,
-    )
-    if claimed != 1:
-        return None
-    job = Job.objects.select_related("account").get(pk=job_id)
-    job_tell(job_id, events.STATE, state=JobState.RUNNING, attempt=job.attempts, error=None)
-    return job
 
 
 def job_lease_renew(*, job: Job) -> bool:
@@ -52,6 +41,7 @@ def job_is_held(*, job: Job) -> bool:
 def job_succeed(*, job: Job, result: RunResult, licence: CheckedAt) -> bool:
     """Store the result and count the call, once. False where the lease was lost: then nothing is stored."""
     value = {"outputs": result.outputs, "usage": dict(result.usage)}
+    commitment = output_commit(result.outputs)
     with transaction.atomic():
         moved = rows_held(job).update(
             state=JobState.SUCCEEDED,
@@ -68,7 +58,9 @@ def job_succeed(*, job: Job, result: RunResult, licence: CheckedAt) -> bool:
             return False
         ledger.call_settle(job=job)
         JobPayload.objects.filter(job=job).update(outputs=payload_encrypt(job.pk, value))
+        receipt_output(job=job, commitment=commitment)
         job_ended(job, JobState.SUCCEEDED)
+        receipt_at_commit(job)
         fault_point("job.ending")
     return True
 

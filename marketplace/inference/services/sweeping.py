@@ -1,7 +1,7 @@
 """Mending what crashes leave behind."""
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.utils import timezone
@@ -9,8 +9,9 @@ from django.utils import timezone
 from marketplace.inference import events
 from marketplace.inference.errors import JobExpiredError, JobWorkerLostError
 from marketplace.inference.models import Job, JobState
+from marketplace.inference.receipts.issuing import receipts_sweep
 from marketplace.inference.services.ending import queued_cancel
-from marketplace.inference.services.moves import is_due, job_end, job_enqueue, rows_held
+from marketplace.inference.services.moves import is_due, job_end, job_enqueue, rows_held, tickets_waiting
 from marketplace.inference.services.telling import job_tell
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,10 @@ def jobs_sweep() -> None:
     1. A running job whose lease has passed lost its worker: queue it again, or fail it after `JOB_MAX_ATTEMPTS`.
     2. A queued job that nobody started in time expires.
     3. A queued job of a batch that was cancelled is cancelled.
-    4. A queued job that is due and was last announced a while ago is announced again: the broker may have lost it.
+    4. Where the broker holds fewer tickets than there are due jobs, it may have lost some: those that were last
+       announced a while ago are announced again, the oldest first, as many as are missing, so that a long queue makes
+       no long one in the broker.
+    5. A job that ended and has no receipt gets one.
     """
     now = timezone.now()
     for job in Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now):
@@ -34,9 +38,18 @@ def jobs_sweep() -> None:
         _expire(job)
     for job in Job.objects.filter(state=JobState.QUEUED, batch__cancelled_at__isnull=False):
         queued_cancel(job)
-    due = Job.objects.filter(is_due(now), enqueued_at__lt=now - REDELIVER_AFTER)
-    for job_id in due.values_list("pk", flat=True):
-        if due.filter(pk=job_id).update(enqueued_at=now) == 1:
+    _announce_again(now)
+    receipts_sweep()
+
+
+def _announce_again(now: datetime) -> None:
+    due = Job.objects.filter(is_due(now))
+    overdue = due.filter(enqueued_at__lt=now - REDELIVER_AFTER)
+    if not overdue.exists():
+        return
+    missing = max(due.count() - tickets_waiting(), 0)
+    for job_id in list(overdue.order_by("enqueued_at").values_list("pk", flat=True)[:missing]):
+        if overdue.filter(pk=job_id).update(enqueued_at=now) == 1:
             job_enqueue(job_id=job_id)
 
 

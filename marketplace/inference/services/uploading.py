@@ -63,7 +63,14 @@ def input_upload_receive(*, account: Account, media_type: str, size: int, stream
             account_lock(account.pk)
             _quota_check(account, size)
             delete_at = timezone.now() + timedelta(seconds=settings.INPUT_UPLOAD_RETENTION_S)
-            return InputUpload.objects.create(id=number, account=account, kind=kind, size=size, delete_at=delete_at)
+            return InputUpload.objects.create(
+                id=number,
+                account=account,
+                api_key=account.acting_key,
+                kind=kind,
+                size=size,
+                delete_at=delete_at,
+            )
     except BaseException:
         upload_file_delete(number)
         raise

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -29,7 +29,24 @@ from marketplace.licences.selectors import LicenceDetail
 LAST_SECOND = 2**40
 
 
-class LicenceSerializer(serializers.Serializer[Any]):
+class LimitsSerializer(serializers.Serializer[Any]):
+    """What a licence may do at a time, all its keys together."""
+
+    rate_calls = serializers.IntegerField(help_text="Calls in `rate_window_s`, by a token bucket.")
+    rate_window_s = serializers.IntegerField()
+    jobs_at_once = serializers.IntegerField(help_text="Jobs that have not ended.")
+
+
+class WithLimits(serializers.Serializer[Any]):
+    limits = serializers.SerializerMethodField()
+
+    @extend_schema_field(LimitsSerializer)
+    def get_limits(self, shown: Any) -> dict[str, Any]:
+        plan_id = shown.plan.plan_id if hasattr(shown.plan, "plan_id") else shown.plan.plan.plan_id
+        return dict(LimitsSerializer(selectors.licence_limits(plan_id)).data)
+
+
+class LicenceSerializer(WithLimits):
     licence = Uint256StringField(source="licence.licence_id")
     plan = Uint256StringField(source="licence.plan_id")
     model = Uint256StringField(source="licence.model_id")
@@ -55,7 +72,7 @@ class RefundSerializer(serializers.Serializer[Any]):
     text = serializers.CharField()
 
 
-class LicenceDetailSerializer(serializers.Serializer[Any]):
+class LicenceDetailSerializer(WithLimits):
     """A licence at one block. Amounts are in the smallest unit of `token`."""
 
     licence = Uint256StringField(source="view.licence.licence_id")
@@ -101,6 +118,8 @@ class LicenceListView(APIView):
     """The caller's licences."""
 
     required_scope = "run"
+    # About all that the account holds.
+    bound_keys = False
 
     @extend_schema(
         operation_id="licence_list",

@@ -29,6 +29,8 @@ from marketplace.licences.selectors.licences import (
     model_ids_runnable,
     moment,
 )
+from marketplace.licences.selectors.limits import LicenceLimits, licence_limits
+from marketplace.licences.selectors.metered import MeteredTerms, ReportedUse, metered_terms, reported_uses
 from marketplace.licences.selectors.operators import (
     AccountIncome,
     OperatorDetail,
@@ -58,12 +60,15 @@ __all__ = [
     "ActivityPage",
     "IncomeView",
     "LicenceDetail",
+    "LicenceLimits",
     "LicenceView",
+    "MeteredTerms",
     "ModelTimes",
     "OperatorDetail",
     "OperatorView",
     "PlanIncome",
     "PlanView",
+    "ReportedUse",
     "ShareView",
     "SuspensionSpan",
     "activity_of_account",
@@ -75,6 +80,7 @@ __all__ = [
     "income_for_owner",
     "licence_detail",
     "licence_get",
+    "licence_limits",
     "licence_list_for_holder",
     "licence_list_settled",
     "licence_missing",
@@ -82,6 +88,7 @@ __all__ = [
     "licences_held",
     "licences_held_usable_first",
     "licences_once_held",
+    "metered_terms",
     "model_ids_runnable",
     "model_times",
     "moment",
@@ -95,5 +102,6 @@ __all__ = [
     "plan_list_for_model",
     "plans_by_id",
     "plans_on_sale",
+    "reported_uses",
     "seconds_text",
 ]

@@ -130,11 +130,16 @@ def licences_held_usable_first(holder: str, *, model_id: int) -> QuerySet[Licenc
     return rows.order_by(Case(When(ended, then=1), default=0), "-event_id")
 
 
-def model_ids_runnable(holder: str) -> set[int]:
-    """The models that the address may run by the index and the clock, of its newest `RUNNABLE_LIMIT` licences."""
+def model_ids_runnable(holder: str, *, licence_id: int | None = None) -> set[int]:
+    """The models that the address may run by the index and the clock, of its newest `RUNNABLE_LIMIT` licences.
+
+    With `licence_id`, by that licence alone.
+    """
     may_run = Plan.objects.annotate(can_run=F("flags").bitand(Right.RUN)).filter(can_run__gt=0)
     cancelled = LicenceCancellation.objects.filter(licence_id=OuterRef("licence_id"))
     rows = licences_held(holder).filter(~Exists(cancelled), plan_id__in=may_run.values("plan_id"))
+    if licence_id is not None:
+        rows = rows.filter(licence_id=licence_id)
     views = licence_views(dict.fromkeys(rows.select_related("event")[:RUNNABLE_LIMIT], holder))
     return {view.licence.model_id for view in views if view.is_active}
 

@@ -8,15 +8,18 @@ from uuid import UUID
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from marketplace.accounts.models import Account
-from marketplace.api_parts import on_chain_id
+from marketplace.api_parts import client_of, on_chain_id
 from marketplace.inference import selectors, services
 from marketplace.inference.errors import JobNotOpenError
 from marketplace.inference.models import Job
 from marketplace.inference.paging import Place, place_behind, place_of
+from marketplace.inference.receipts.selectors import receipt_get
+from marketplace.inference.trials import TrialWish
 from marketplace.storefront.forms import JobFilterForm, RunForm
 from marketplace.storefront.results import input_text, results_of
 from marketplace.storefront.throttle import throttled
@@ -41,19 +44,31 @@ def run(request: HttpRequest, model_id: int) -> HttpResponse:
         context = {"form": form, "model": model}
         template = "storefront/parts/run_invalid.html" if _is_fragment(request) else "storefront/run_invalid.html"
         return render(request, template, context, status=UNPROCESSABLE)
-    licence = request.POST.get("licence", "")
     job, _ = services.job_create(
-        account=_account(request),
-        model_id=model_id,
-        inputs=form.inputs_value(),
-        parameters=form.parameters_value(),
-        licence_id=on_chain_id(licence),
+        **_wanted(request, model_id, form),
         idempotency_key=f"page-{request.POST.get('nonce', '')[:64]}" if request.POST.get("nonce") else None,
     )
     if not _is_fragment(request):
         return redirect("job", job.pk)
     context = {**_job_context(job), "show_link": True, "nonce": uuid.uuid4().hex, "is_fragment": True}
     return render(request, "storefront/parts/job_started.html", context)
+
+
+@login_required
+@never_cache
+@require_POST
+@throttled("quote")
+def run_quote(request: HttpRequest, model_id: int) -> HttpResponse:
+    """What the form would cost if it was sent now."""
+    model = registry.model_get(model_id)
+    form = RunForm(TASKS[registry.release_latest(model_id).task], request.POST, request.FILES)
+    if not form.is_valid():
+        context = {"form": form, "model": model}
+        template = "storefront/parts/run_invalid.html" if _is_fragment(request) else "storefront/run_invalid.html"
+        return render(request, template, context, status=UNPROCESSABLE)
+    context = {"quote": services.job_quote(**_wanted(request, model_id, form)), "model": model}
+    template = "storefront/parts/quote.html" if _is_fragment(request) else "storefront/quote.html"
+    return render(request, template, context)
 
 
 @login_required
@@ -87,8 +102,22 @@ def job_page(request: HttpRequest, job_id: UUID) -> HttpResponse:
         "model_name": model.name if model else f"model {job.model_id}",
         "fingerprint": _fingerprint_rows(job),
         "nonce": uuid.uuid4().hex,
+        "receipt": _receipt(job),
     }
     return render(request, "storefront/job.html", context)
+
+
+def _receipt(job: Job) -> dict[str, Any] | None:
+    """What the page says of an ended job's receipt; `None` where there will be none."""
+    row = None if job.is_open else receipt_get(job)
+    if row is None:
+        return None
+    return {
+        "is_issued": bool(row.digest) or services.receipt_issue(job_id=job.pk),
+        "url": reverse("api-job-receipt", args=[job.pk]),
+        "opening_url": reverse("api-job-receipt-opening", args=[job.pk]),
+        "anchored_at": row.batch.anchored_at if row.batch else None,
+    }
 
 
 @login_required
@@ -130,8 +159,22 @@ def job_retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
     """A new job with the inputs of one that has ended. The page's nonce makes a form that is sent twice one job."""
     nonce = request.POST.get("nonce", "")[:64]
     key = f"retry-{nonce}" if nonce else None
-    job, _ = services.job_again(account=_account(request), job_id=job_id, idempotency_key=key)
+    job, _ = services.job_again(
+        account=_account(request), job_id=job_id, client=client_of(request), idempotency_key=key
+    )
     return redirect("job", job.pk)
+
+
+def _wanted(request: HttpRequest, model_id: int, form: RunForm) -> dict[str, Any]:
+    """What the form asks for, for `job_create` and `job_quote`. A trial is one only where the form says so."""
+    return {
+        "account": _account(request),
+        "model_id": model_id,
+        "inputs": form.inputs_value(),
+        "parameters": form.parameters_value(),
+        "licence_id": on_chain_id(request.POST.get("licence", "")),
+        "trial": TrialWish(client_of(request), request.POST.get("trial") == "1"),
+    }
 
 
 def _place(cursor: str) -> Place | None:

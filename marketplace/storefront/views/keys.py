@@ -1,19 +1,19 @@
 """API keys: create one, see it once, revoke it."""
 
-from datetime import timedelta
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from marketplace.accounts import selectors, services
 from marketplace.accounts.errors import ApiKeyLimitError
+from marketplace.licences import selectors as licences
+from marketplace.licences.models import Right
 from marketplace.storefront.forms import ApiKeyForm
 from marketplace.storefront.throttle import throttled
+from models_registry import selectors as registry
 
 
 @login_required
@@ -22,18 +22,16 @@ from marketplace.storefront.throttle import throttled
 @throttled("key")
 def keys(request: HttpRequest) -> HttpResponse:
     """The account's keys. A new key is in the answer to its creation, and in no later one."""
-    form = ApiKeyForm(request.POST or None)
+    licences_held = _licences(request)
+    form = ApiKeyForm(licences_held, request.POST or None)
     created = None
     if request.method == "POST" and form.is_valid():
-        days = form.cleaned_data["days"]
         try:
             _, created = services.api_key_create(
                 account=request.user,  # type: ignore[arg-type]
-                name=form.cleaned_data["name"],
-                scopes=form.cleaned_data["scopes"],
-                expires_at=timezone.now() + timedelta(days=days) if days else None,
+                **form.terms(),
             )
-            form = ApiKeyForm()
+            form = ApiKeyForm(licences_held)
         except ApiKeyLimitError as error:
             form.add_error(None, error.message)
     context = {
@@ -42,6 +40,21 @@ def keys(request: HttpRequest) -> HttpResponse:
         "keys": selectors.api_key_list(request.user),  # type: ignore[arg-type]
     }
     return render(request, "storefront/keys.html", context, status=422 if form.errors else 200)
+
+
+def _licences(request: HttpRequest) -> list[tuple[str, str]]:
+    """Licences that a key can be bound to: those by the index under which the account may run something now."""
+    views = licences.licence_list_for_holder(request.user.address)  # type: ignore[union-attr]
+    usable = [view for view in views if view.plan.flags & Right.RUN and view.is_active]
+    models = registry.model_get_many({view.licence.model_id for view in usable})
+    names = {model_id: model.name for model_id, model in models.items()}
+    return [
+        (
+            str(view.licence.licence_id),
+            f"{names.get(view.licence.model_id, view.licence.model_id)}, licence {view.licence.licence_id}",
+        )
+        for view in usable
+    ]
 
 
 @login_required

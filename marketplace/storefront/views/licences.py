@@ -94,6 +94,7 @@ def _facts(request: HttpRequest, view: LicenceView, state: str) -> dict[str, Any
         "can_run": is_valid and view.holder == address and bool(view.plan.flags & Right.RUN),
         "calls_words": f"{view.used} of {view.calls} reported on chain",
         "settled": _settled(view),
+        "pace": licences.licence_limits(view.plan.plan_id).text if view.plan.flags & Right.RUN else "",
         "limits": licences.plan_get(view.plan.plan_id).limits,
     }
 

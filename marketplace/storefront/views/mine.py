@@ -1,18 +1,21 @@
 """What the signed-in address holds: licences, and models with their income."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
 from weighhouse.core.errors import WeighhouseError
 
 from chain import selectors as chain
 from chain.gateway.errors import ChainError
 from chain.removals import removals_of_purchases
+from marketplace.accounts.models import Account
 from marketplace.inference import selectors as inference
+from marketplace.inference import trials
 from marketplace.inference.selectors import CallsUsed
 from marketplace.licences import selectors as licences
 from marketplace.licences.models import Right
@@ -66,6 +69,8 @@ class OwnedModel:
     income: list[IncomePicture]
     income_error: str
     lineage: Lineage
+    # None where the site has no trials at all.
+    trials_offered: bool | None
 
 
 @login_required
@@ -129,6 +134,16 @@ def my_models(request: HttpRequest) -> HttpResponse:
     return render(request, "storefront/my_models.html", context)
 
 
+@login_required
+@require_POST
+def model_trials(request: HttpRequest, model_id: int) -> HttpResponse:
+    """The owner of a model allows or refuses trials of it."""
+    trials.trials_allow(
+        account=cast(Account, request.user), model_id=model_id, allowed=request.POST.get("allowed") == "1"
+    )
+    return redirect(f"{reverse('my-models')}#model-{model_id}")
+
+
 def _owned(models: list[ModelSummary], *, owner: str) -> list[OwnedModel]:
     """Plans and income of a page of models; the chain is asked once for all of them."""
     income: dict[int, list[IncomeView]] = {}
@@ -144,6 +159,7 @@ def _owned(models: list[ModelSummary], *, owner: str) -> list[OwnedModel]:
             [income_picture(view, owner=owner) for view in income.get(model.model_id, [])],
             failure,
             registry.lineage_get(model.model_id),
+            trials.trials_are_offered(model.model_id) if trials.site_has_trials() else None,
         )
         for model in models
     ]

@@ -8,6 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from marketplace.accounts.models import Account
+from marketplace.inference import trials
 from marketplace.licences import selectors as licences
 from marketplace.licences.models import Right
 from marketplace.licences.selectors import PlanView
@@ -63,6 +65,13 @@ def model_page(request: HttpRequest, model_id: int) -> HttpResponse:
     return render(request, "storefront/model.html", context)
 
 
+def _trial_left(request: HttpRequest, model: ModelSummary) -> int:
+    """Trial calls that the signed-in account has of the model today."""
+    if not isinstance(request.user, Account):
+        return 0
+    return trials.trial_calls_left(account=request.user, model_id=model.model_id)
+
+
 def run_context(request: HttpRequest, model: ModelSummary) -> dict[str, Any]:
     """The task, and the licences that the index proposes; the chain decides when the form is sent."""
     spec = TASKS.get(model.task)
@@ -73,7 +82,9 @@ def run_context(request: HttpRequest, model: ModelSummary) -> dict[str, Any]:
     return {
         "spec": spec,
         "snippet": snippet_of(model.model_id, spec) if spec else "",
+        "trials_offered": bool(spec) and trials.trials_are_offered(model.model_id),
         "licences": usable,
+        "trial_left": _trial_left(request, model) if spec and not usable else 0,
         "chosen_licence": request.GET.get("licence", ""),
         "run_form": RunForm(spec) if spec else None,
         "nonce": uuid.uuid4().hex,

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 import rlp
 from eth_account import Account
+from weighhouse.core.statements import delegation_typed, statement_domain
 
 from chain.development import DEVELOPMENT_ACCOUNTS, OPERATOR_KEY
 from chain.errors import EncodingError
@@ -171,6 +172,36 @@ def test_remote_signer_that_alters_a_field_is_refused_and_the_field_is_named(ser
     service.answer = service.altered(**changes)
     with pytest.raises(SignatureDiffers, match=f"another {what} "):
         remote(url).sign_transaction(FIELDS)
+
+
+STATEMENT = delegation_typed(
+    statement_domain(31337, OTHER.address),
+    {
+        "operatorId": 1,
+        "operatorKey": OPERATOR_KEY.address,
+        "workerKey": OTHER.address,
+        "receiptAnchor": OTHER.address,
+        "validFrom": 0,
+        "validUntil": 5,
+    },
+)
+
+
+@pytest.mark.parametrize("form", [str, str.upper, lambda text: text[:-2] + {"1b": "00", "1c": "01"}[text[-2:]]])
+def test_remote_signer_signs_a_statement_as_a_local_key_does_whatever_form_it_writes(service, url, form):
+    signature = LOCAL.sign_typed_data(STATEMENT)
+    service.answer = lambda request: (200, {}, service.result(request, form(signature)))
+    assert remote(url).sign_typed_data(STATEMENT) == signature
+    (request,) = service.requests
+    assert request["method"] == "eth_signTypedData"
+    assert request["params"] == [OPERATOR_KEY.address, STATEMENT.json()]
+
+
+@pytest.mark.parametrize("answer", [LocalSigner(OTHER.key).sign_typed_data(STATEMENT), "0x", None, 5, "0x" + "00" * 65])
+def test_remote_signer_that_signs_something_else_than_the_statement_is_refused(service, url, answer):
+    service.answer = lambda request: (200, {}, service.result(request, answer))
+    with pytest.raises(SignatureDiffers):
+        remote(url).sign_typed_data(STATEMENT)
 
 
 def signed_as(key: str = OPERATOR_KEY.key, **changes) -> str:

@@ -11,7 +11,8 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inference', '0003_use_by_purchase'),
+        ('accounts', '0002_sub_keys'),
+        ('inference', '0005_receipts'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -72,6 +73,16 @@ class Migration(migrations.Migration):
             model_name='job',
             name='batch',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='inference.batch'),
+        ),
+        migrations.AddField(
+            model_name='batch',
+            name='api_key',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='accounts.apikey'),
+        ),
+        migrations.AddField(
+            model_name='inputupload',
+            name='api_key',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='accounts.apikey'),
         ),
         migrations.AddIndex(
             model_name='job',

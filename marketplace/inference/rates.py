@@ -1,0 +1,66 @@
+"""The rate of a licence: a token bucket that all its keys share, on the licence's row of the ledger."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F, Value
+from django.db.models.functions import Greatest
+from django.utils import timezone
+
+from marketplace.inference.models import LicenceUse
+from marketplace.licences.selectors import licence_limits
+
+MICRO = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A token bucket of `calls` that fills in `window_s` seconds."""
+
+    calls: int
+    window_s: int
+
+    @property
+    def call_us(self) -> int:
+        """How long one call takes to come back, in microseconds."""
+        return max(self.window_s * MICRO // self.calls, 1)
+
+
+def licence_rate(plan_id: int) -> Rate:
+    limits = licence_limits(plan_id)
+    return Rate(limits.rate_calls, limits.rate_window_s)
+
+
+def rate_take(*, licence_id: int, purchase: str, rate: Rate, wanted: int) -> float:
+    """Take `wanted` calls out of the licence's bucket. 0, or the seconds until it has them; then none is taken.
+
+    The bucket is one number: when it will be full again (the generic cell rate algorithm). It is on the row that a
+    reservation writes anyway, so that all processes share it, a restart keeps it, and it is given back with the rest
+    where the job is not accepted after all. A job of more calls than the bucket holds waits until it is full, and those
+    that follow wait for it.
+    """
+    now = now_us()
+    room_us = (rate.calls - min(wanted, rate.calls)) * rate.call_us
+    row = LicenceUse.objects.filter(licence_id=licence_id, purchase=purchase)
+    taken = row.filter(full_at_us__lte=now + room_us).update(
+        full_at_us=Greatest(F("full_at_us"), Value(now)) + wanted * rate.call_us
+    )
+    if taken == 1:
+        return 0.0
+    return max(row.values_list("full_at_us", flat=True).get() - now - room_us, 1) / MICRO
+
+
+def bucket_state(use: LicenceUse, rate: Rate) -> dict[str, Any]:
+    """What `RateLimit` headers say of a licence's bucket (`marketplace.rate_limit`)."""
+    missing_us = max(use.full_at_us - now_us(), 0)
+    return {
+        "policy": "licence",
+        "quota": rate.calls,
+        "window_s": rate.window_s,
+        "left": max(rate.calls - -(-missing_us // rate.call_us), 0),
+        "full_in_s": missing_us / MICRO,
+    }
+
+
+def now_us() -> int:
+    return int(timezone.now().timestamp() * MICRO)

@@ -1,0 +1,7 @@
+"""`python -m weighhouse`."""
+
+import sys
+
+from weighhouse.cli import main
+
+sys.exit(main())

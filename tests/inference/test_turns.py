@@ -1,0 +1,173 @@
+"""Whose job a worker takes: a real queue of many jobs, claimed one after the other and by several at once."""
+
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from marketplace.accounts.models import Account
+from marketplace.inference import services
+from marketplace.inference.models import AccountTurn, CallEntry, Job
+from marketplace.inference.services.claiming import job_next
+from models_registry.runtime.errors import RunnerBusyError
+
+pytestmark = pytest.mark.django_db
+START = timezone.now() - timedelta(minutes=5)
+
+
+@pytest.fixture
+def queue():
+    """`queue(account, count)`: so many due jobs, each a second after the one before."""
+    made = iter(range(10_000))
+
+    def add(account: Account, count: int = 1, *, is_trial: bool = False) -> list[Job]:
+        jobs = []
+        for _ in range(count):
+            number = next(made)
+            job = Job.objects.create(
+                account=account,
+                model_id=1,
+                licence_id=None if is_trial else 7,
+                is_trial=is_trial,
+                release_digest="0x",
+                task="feature-extraction",
+                checked_block_number=1,
+                checked_block_hash="0x",
+                start_before=timezone.now() + timedelta(hours=1),
+                created_at=START + timedelta(seconds=number),
+                request_mac="",
+            )
+            CallEntry.objects.create(job=job, licence_id=job.licence_id, purchase="", limit=0)
+            jobs.append(job)
+        return jobs
+
+    return add
+
+
+def end(job: Job) -> None:
+    Job.objects.filter(pk=job.pk).update(state="succeeded")
+
+
+def served(count: int) -> list[Job]:
+    """One worker takes a job, ends it, takes the next."""
+    jobs = []
+    for _ in range(count):
+        job = services.job_claim_next()
+        jobs.append(job)
+        end(job)
+    return jobs
+
+
+def test_single_job_of_an_account_is_next_but_one_behind_anothers_flood(queue, buyer, outsider):
+    queue(buyer, 50)
+    (alone,) = queue(outsider)
+    assert alone in served(2)
+
+
+def test_single_worker_serves_accounts_in_turn_and_each_its_oldest_job_first(queue, buyer, outsider):
+    flood, few = queue(buyer, 6), queue(outsider, 3)
+    assert served(9) == [flood[0], few[0], flood[1], few[1], flood[2], few[2], *flood[3:]]
+
+
+def test_account_with_the_fewest_running_jobs_is_next(queue, buyer, outsider, publisher):
+    flood = queue(buyer, 10)
+    running = [services.job_claim_next() for _ in range(3)]
+    assert running == flood[:3]
+    later, last = queue(outsider, 2), queue(publisher, 2)
+    assert [services.job_claim_next() for _ in range(4)] == [later[0], last[0], later[1], last[1]]
+    for job in running:
+        end(job)
+    assert services.job_claim_next() == flood[3]
+
+
+def test_trial_is_never_taken_before_a_job_that_is_paid_for(queue, buyer, outsider):
+    trials = queue(outsider, 3, is_trial=True)
+    paid = queue(buyer, 5)
+    assert served(8) == [*paid, *trials]
+
+
+def test_job_that_is_not_due_or_too_late_is_nobodys_turn(queue, buyer, outsider):
+    (waits, late), (due,) = queue(buyer, 2), queue(outsider)
+    Job.objects.filter(pk=waits.pk).update(run_after=timezone.now() + timedelta(hours=1))
+    Job.objects.filter(pk=late.pk).update(start_before=timezone.now())
+    assert (services.job_claim_next(), services.job_claim_next()) == (due, None)
+
+
+def test_turn_is_given_by_a_claim_that_names_its_job_too(queue, buyer, outsider):
+    flood, (alone,) = queue(buyer, 3), queue(outsider)
+    end(services.job_claim(job_id=flood[2].pk))
+    assert AccountTurn.objects.get().account_id == buyer.pk
+    assert job_next(timezone.now()) == alone.pk
+
+
+def test_job_that_a_busy_worker_put_back_leaves_the_turn_to_others(queue, buyer, outsider):
+    flood, (alone,) = queue(buyer, 2), queue(outsider)
+    held = services.job_claim_next()
+    assert held == flood[0]
+    services.job_retry(job=held, error=RunnerBusyError("Busy."), counts=False)
+    Job.objects.update(run_after=None)
+    assert services.job_claim_next() == alone
+
+
+@pytest.mark.django_db(transaction=True)
+def test_jobs_claimed_by_many_workers_at_once_are_each_claimed_once_and_fairly(queue, buyer, outsider, publisher):
+    queue(buyer, 30)
+    queue(outsider, 4)
+    queue(publisher, 4)
+
+    def claim(_: int) -> Job | None:
+        try:
+            return services.job_claim_next()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        first = [job for job in threads.map(claim, range(12)) if job is not None]
+    assert len({job.pk for job in first}) == len(first) == 12
+    shares = Counter(job.account_id for job in first)
+    # Each look is at a moment: two that look at the same time may both see an account below the others.
+    assert min(shares.values()) >= 3, shares
+    with ThreadPoolExecutor(6) as threads:
+        rest = [job for job in threads.map(claim, range(40)) if job is not None]
+    assert len({job.pk for job in [*first, *rest]}) == 38
+    assert not Job.objects.exclude(attempts=1).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_tickets_that_are_lost_or_come_twice_leave_no_job_and_run_none_twice(
+    sell, buyer, outsider, clean_broker, celery_worker
+):
+    sold = sell(supply=5)
+    sold.market.buy(sold.plan_id, by=outsider.address)
+    sold.market.index()
+    jobs = [
+        services.job_create(account=account, model_id=sold.model_id, inputs=["a"])[0]
+        for account in (buyer, buyer, outsider)
+    ]
+    with clean_broker.client() as client:
+        client.delete("inference")
+    for _ in range(2):
+        services.job_enqueue(job_id=jobs[0].pk)
+    worker = celery_worker(queues="inference")
+    worker.wait_until(lambda: Job.objects.filter(state="succeeded").count() == 2, what="two done", timeout_s=180)
+    assert not Job.objects.filter(pk=jobs[2].pk, state="queued").exists(), "the second ticket was the outsider's turn"
+    Job.objects.update(enqueued_at=START)
+    services.jobs_sweep()
+    worker.wait_until(lambda: Job.objects.filter(state="succeeded").count() == 3, what="all done", timeout_s=180)
+    assert set(Job.objects.values_list("attempts", flat=True)) == {1}
+
+
+def test_sweep_announces_as_many_jobs_as_tickets_are_missing_and_no_more(queue, buyer, clean_broker):
+    queue(buyer, 5)
+    services.job_enqueue(job_id=uuid.uuid4())
+    services.job_enqueue(job_id=uuid.uuid4())
+    Job.objects.update(enqueued_at=START)
+    with clean_broker.client() as client:
+        for _ in range(3):
+            services.jobs_sweep()
+            assert client.llen("inference") == 5
+            Job.objects.update(enqueued_at=START)
