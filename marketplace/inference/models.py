@@ -197,6 +197,8 @@ class InputUpload(models.Model):
     api_key = models.ForeignKey("accounts.ApiKey", on_delete=models.SET_NULL, null=True, related_name="+")
     kind = models.CharField(max_length=8, choices=UploadKind)
     size = models.PositiveBigIntegerField()
+    # The SHA-256 of its content, encrypted like a payload: of a short text it could be searched.
+    digest = models.BinaryField()
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     delete_at = models.DateTimeField(db_index=True)
 

@@ -34,7 +34,7 @@ def inputs_resolve(job: Job, inputs: list[Any]) -> list[Any]:
     """
     resolved = []
     for position, value in enumerate(inputs):
-        is_name = isinstance(value, dict) and value.keys() == {"upload"}
+        is_name = isinstance(value, dict) and value.keys() == {"upload", "sha256"}
         resolved.append(_content(job, UUID(value["upload"]), position) if is_name else value)
     return resolved
 

@@ -57,7 +57,7 @@ def input_text(value: Any) -> str:
     """An input as a page shows it. Files are named by what they are and not shown."""
     if isinstance(value, str):
         return value
-    if isinstance(value, dict) and value.keys() == {"upload"}:
+    if isinstance(value, dict) and value.keys() == {"upload", "sha256"}:
         return f"Sent ahead as upload {value['upload']}"
     if isinstance(value, dict) and isinstance(value.get("data"), str):
         return f"A file of about {len(value['data']) * 3 // 4} bytes"

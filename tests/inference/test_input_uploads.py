@@ -1,5 +1,6 @@
 """Large inputs that are sent ahead: encrypted on disk, one account's alone, gone with the job's payload."""
 
+import hashlib
 import os
 import sys
 import uuid
@@ -18,6 +19,8 @@ from marketplace.inference.errors import (
     InputUploadQuotaError,
 )
 from marketplace.inference.models import InputUpload, Job, JobPayload
+from marketplace.inference.payloads import payload_decrypt
+from marketplace.inference.receipts import selectors as receipts
 from marketplace.inference.services.inputs import inputs_accept, inputs_accept_each
 from marketplace.inference.upload_files import SEGMENT_BYTES, UploadWriter, upload_file_read, upload_path
 from models_registry.errors import UploadLimitError, UploadTruncatedError
@@ -56,7 +59,7 @@ def create(sell, buyer, clean_broker):
 
 
 def named(upload: InputUpload) -> dict[str, str]:
-    return {"upload": str(upload.pk)}
+    return {"upload": str(upload.pk), "sha256": payload_decrypt(upload.pk, upload.digest)}
 
 
 def finish(job: Job) -> None:
@@ -188,6 +191,21 @@ def test_input_that_only_looks_like_an_upload_is_refused_as_no_text(create, valu
         create([value])
 
 
+def test_job_keeps_the_sha256_of_an_upload_and_its_receipt_commits_to_it(create, receive):
+    upload, sha256 = receive(), hashlib.sha256(TEXT).hexdigest()
+    job = create([{"upload": str(upload.pk)}])
+    assert selectors.job_request(job)["inputs"] == [{"upload": str(upload.pk), "sha256": sha256}]
+    value = receipts.receipt_opening(job)["input"]["value"]
+    assert value["inputs"] == [{"upload": str(upload.pk), "sha256": sha256}]
+    assert sha256 not in str(InputUpload.objects.values()), "of a short text it could be searched"
+
+
+def test_upload_of_another_content_than_the_caller_says_is_refused(create, receive):
+    with pytest.raises(InputError) as caught:
+        create(["a", {"upload": str(receive().pk), "sha256": "0" * 64}])
+    assert caught.value.data["position"] == 1
+
+
 def test_text_upload_longer_than_the_task_reads_is_refused_at_once(create, receive):
     with pytest.raises(InputError):
         create([named(receive(b"x" * 70_000))])
@@ -269,7 +287,7 @@ def test_job_again_takes_its_uploads_along(create, receive, buyer):
     upload = receive()
     job = create([named(upload)])
     finish(job)
-    again, _ = services.job_again(account=buyer, job_id=job.pk)
+    again, _ = services.job_again(account=buyer, client="", job_id=job.pk)
     services.job_payload_delete(account=buyer, job_id=job.pk)
     assert uploads.inputs_resolve(again, selectors.job_request(again)["inputs"]) == [TEXT.decode()]
 

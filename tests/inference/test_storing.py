@@ -82,6 +82,7 @@ def test_job_api_that_stores_nothing_answers_its_outputs_once_and_says_so(create
     assert (listed["store"], listed["payload_until"] is not None) == (False, True)
     bodies = [client.get(f"/api/v1/jobs/{job.pk}").json() for _ in range(2)]
     assert [body["outputs"] for body in bodies] == [[[0.5]], None]
+    assert [bool(body["output_salt"]) for body in bodies] == [True, False]
     assert [body["payload_until"] for body in bodies] == [None, None]
 
 

@@ -106,7 +106,7 @@ def test_key_of_one_licence_does_not_get_anothers_job_by_its_idempotency_key(bou
 
 def test_key_of_one_licence_is_kept_from_what_is_about_the_whole_account(bound):
     key = bound()
-    for path in ("/api/v1/licences", "/api/v1/orders"):
+    for path in ("/api/v1/licences", "/api/v1/orders", "/api/v1/webhooks"):
         assert code(key.client.get(path)) == (403, "key.other_licence")
     assert code(key.client.get("/api/v1/keys")) == (403, "key.scope_missing")
 

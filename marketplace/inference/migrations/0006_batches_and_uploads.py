@@ -23,6 +23,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('kind', models.CharField(choices=[('text', 'text'), ('image', 'image'), ('audio', 'audio')], max_length=8)),
                 ('size', models.PositiveBigIntegerField()),
+                ('digest', models.BinaryField()),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('delete_at', models.DateTimeField(db_index=True)),
             ],

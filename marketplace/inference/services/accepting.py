@@ -109,7 +109,7 @@ def request_check(
     """Inputs and parameters in their final form, the release that takes them, and what commits to them in a receipt.
 
     What no statement can be made of is refused here, so that a quote refuses it too. Nothing is signed or stored.
-    Raises `model.not_found`, `release.not_found`, `job.task_unsupported`, `input.invalid`, `input.upload_not_found`.
+    Raises `model.not_found`, `release.not_found`, `job.task_unsupported`, `input.invalid`, `input_upload.not_found`.
     """
     release = release_find(model_id, release_digest)
     spec = task_spec(release)

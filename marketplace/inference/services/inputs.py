@@ -6,6 +6,7 @@ from uuid import UUID
 from marketplace.accounts.models import Account
 from marketplace.inference.errors import InputUploadNotFoundError
 from marketplace.inference.models import UploadKind
+from marketplace.inference.payloads import payload_decrypt
 from marketplace.inference.uploads import input_upload_list
 from models_registry.runtime.errors import InputError
 from models_registry.runtime.tasks import FileInput, TaskSpec, TextInput
@@ -15,8 +16,8 @@ _BYTES_PER_CHARACTER = 4
 
 
 def upload_named(value: Any) -> UUID | None:
-    """The upload that stands in place of an input, as `{"upload": "<id>"}`."""
-    if not isinstance(value, dict) or value.keys() != {"upload"}:
+    """The upload that stands in place of an input, as `{"upload": "<id>"}`, or with `sha256` too."""
+    if not isinstance(value, dict) or value.keys() not in ({"upload"}, {"upload", "sha256"}):
         return None
     try:
         return UUID(str(value["upload"]))
@@ -42,11 +43,15 @@ def inputs_accept(*, account: Account, spec: TaskSpec, inputs: Any) -> list[Any]
 def inputs_accept_each(*, account: Account, spec: TaskSpec, inputs: list[Any], offset: int = 0) -> list[Any]:
     """The same of a list whose every entry is one input, whatever it looks like.
 
+    An upload stays a name, with the SHA-256 of what is in it, so that a receipt commits to that too.
+
     `offset` is how many inputs of the caller's come before, for messages. Raises InputError, InputUploadNotFoundError.
     """
-    _uploads_check(account, spec, uploads_of(inputs))
+    digests = _uploads_check(account, spec, uploads_of(inputs))
     return [
-        spec.kind.check(value, offset + place) if (number := upload_named(value)) is None else {"upload": str(number)}
+        spec.kind.check(value, offset + place)
+        if (number := upload_named(value)) is None
+        else _named(value, {"upload": str(number), "sha256": digests[number]}, offset + place)
         for place, value in enumerate(inputs)
     ]
 
@@ -56,9 +61,20 @@ def uploads_of(inputs: list[Any]) -> set[UUID]:
     return {number for value in inputs if (number := upload_named(value)) is not None}
 
 
-def _uploads_check(account: Account, spec: TaskSpec, numbers: set[UUID]) -> None:
+def _named(given: dict[str, Any], upload: dict[str, str], place: int) -> dict[str, str]:
+    """The upload as the job keeps it. Raises InputError where the caller expects another content."""
+    if given.get("sha256", upload["sha256"]) != upload["sha256"]:
+        raise InputError(
+            f"Input {place + 1} names an upload whose SHA-256 is {upload['sha256']}, not that. Send it again.",
+            position=place,
+        )
+    return upload
+
+
+def _uploads_check(account: Account, spec: TaskSpec, numbers: set[UUID]) -> dict[UUID, str]:
+    """The SHA-256 of each upload. Raises InputError, InputUploadNotFoundError."""
     if not numbers:
-        return
+        return {}
     found = input_upload_list(account).filter(pk__in=numbers)
     if len(found) < len(numbers):
         raise InputUploadNotFoundError(
@@ -77,6 +93,7 @@ def _uploads_check(account: Account, spec: TaskSpec, numbers: set[UUID]) -> None
                 upload=str(upload.pk),
                 max_bytes=most,
             )
+    return {upload.pk: payload_decrypt(upload.pk, upload.digest) for upload in found}
 
 
 def _upload_wanted(spec: TaskSpec) -> tuple[str, int]:

@@ -1,5 +1,6 @@
 """Large inputs that are sent ahead of the job that needs them."""
 
+import hashlib
 import uuid
 from datetime import timedelta
 from typing import Protocol
@@ -14,6 +15,7 @@ from weighhouse.core.faults import fault_point
 from marketplace.accounts.models import Account
 from marketplace.inference.errors import InputUploadInUseError, InputUploadKindError, InputUploadQuotaError
 from marketplace.inference.models import OPEN_STATES, InputUpload, UploadKind
+from marketplace.inference.payloads import payload_encrypt
 from marketplace.inference.services.moves import account_lock
 from marketplace.inference.upload_files import UploadWriter, upload_file_delete, upload_path
 from marketplace.inference.uploads import input_upload_get
@@ -57,7 +59,7 @@ def input_upload_receive(*, account: Account, media_type: str, size: int, stream
     _quota_check(account, size)
     number = uuid.uuid4()
     try:
-        _file_write(number, stream, size)
+        sha256 = _file_write(number, stream, size)
         fault_point("input_upload.received")
         with transaction.atomic():
             account_lock(account.pk)
@@ -69,6 +71,7 @@ def input_upload_receive(*, account: Account, media_type: str, size: int, stream
                 api_key=account.acting_key,
                 kind=kind,
                 size=size,
+                digest=payload_encrypt(number, sha256),
                 delete_at=delete_at,
             )
     except BaseException:
@@ -109,8 +112,9 @@ def _quota_check(account: Account, size: int) -> None:
         )
 
 
-def _file_write(number: UUID, stream: Readable, size: int) -> None:
-    path, left = upload_path(number), size
+def _file_write(number: UUID, stream: Readable, size: int) -> str:
+    """The SHA-256 of what was written, in hex."""
+    path, left, sha256 = upload_path(number), size, hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with path.open("xb") as file:
@@ -122,7 +126,9 @@ def _file_write(number: UUID, stream: Readable, size: int) -> None:
                         f"The body ended {left} bytes before its announced length. Send it again."
                     )
                 writer.write(piece)
+                sha256.update(piece)
                 left -= len(piece)
             writer.finish()
     except OSError as error:
         raise UploadStorageFullError("The site cannot keep the upload at the moment. Try again later.") from error
+    return sha256.hexdigest()
