@@ -14,6 +14,7 @@ from marketplace.inference.models import Job, LicenceUse
 from marketplace.licences.errors import LicenceForeignOperatorError, LicenceUsageUnreportedError
 from models_registry.runtime.specs import RunResult
 from tests.chain.outbox.conftest import BASE_FEE_WEI, Outbox
+from tests.inference.receipt_steps import message_of
 
 pytestmark = pytest.mark.django_db
 RESULT = RunResult(outputs=[[0.5]], fingerprint={}, timings={}, usage={})
@@ -83,6 +84,15 @@ def test_use_is_reported_once_its_value_is_reached_as_a_count_over_the_licences_
     assert reporting.usage_report() == 1
     outbox.work()
     assert (used_on_chain(sold), reports()) == (6, 2)
+
+
+def test_use_on_chain_is_what_the_receipts_of_the_licence_add_up_to(sold, run, buyer, worker_key, outbox):
+    jobs = [run(2), run(1)]
+    cancelled, _ = services.job_create(account=buyer, model_id=sold.model_id, inputs=["a"])
+    services.job_cancel(account=buyer, job_id=cancelled.pk)
+    assert reporting.usage_report() == 1
+    outbox.work()
+    assert used_on_chain(sold) == sum(int(message_of(job)["calls"]) for job in (*jobs, cancelled)) == 3
 
 
 def test_use_that_is_reserved_or_released_is_not_reported(sold, run, buyer, outbox):

@@ -142,6 +142,7 @@ def test_job_page_leads_to_the_receipt_of_an_ended_job_or_says_that_there_is_non
     links = [tag["href"] for _name, tag in read(page).tags if "/api/v1/" in tag.get("href", "")]
     assert links == [f"/api/v1/jobs/{job.pk}/receipt", f"/api/v1/jobs/{job.pk}/receipt/opening"]
     assert "not a proof of computation" in read(page).text
+    assert "1 call, counted" in read(page).text, "the cost that the receipt repeats"
     assert client.get(links[0]).status_code == 200
 
 
