@@ -17,6 +17,7 @@ from transformers import AutoTokenizer
 from marketplace.accounts.services import api_key_create
 from marketplace.inference import selectors
 from marketplace.inference.models import CallEntry, Job, JobPayload
+from marketplace.licences.selectors import licence_list_for_holder
 from tests.fixtures.people import OUTSIDER
 from tests.fixtures.weights import readable
 
@@ -237,6 +238,46 @@ def test_client_is_told_what_is_wrong_in_its_own_errors(client_for, buyer, outsi
     assert refused.value.param == "input" and "token numbers" in refused.value.message
     with pytest.raises(openai.NotFoundError):
         client.images.generate(prompt="a house", model=writer)
+    assert Job.objects.count() == 0
+
+
+def test_client_beyond_the_rate_of_its_licence_is_told_what_is_left_and_when_to_come_back(
+    start_web, celery_worker, buyer, embedder
+):
+    web = start_web(env={"WEIGHHOUSE_LICENCE_RATE_CALLS": "3", "WEIGHHOUSE_LICENCE_RATE_WINDOW_S": "3600"})
+    celery_worker(queues="inference")
+    _, key = api_key_create(account=buyer, name="a program", scopes=["run"])
+    with openai.OpenAI(base_url=f"{web.url}/v1", api_key=key, max_retries=0) as client:
+        served = client.embeddings.with_raw_response.create(model=embedder, input=TEXTS)
+        assert served.parse().usage.calls == 2, "one for each input"
+        assert served.headers["x-ratelimit-limit-requests"] == "3"
+        assert served.headers["x-ratelimit-remaining-requests"] == "1"
+        with pytest.raises(openai.RateLimitError) as refused:
+            client.embeddings.create(model=embedder, input=TEXTS)
+    assert (refused.value.code, refused.value.type) == ("licence.rate_exceeded", "rate_limit_error")
+    headers = refused.value.response.headers
+    assert 0 < int(headers["Retry-After"]) <= 1200
+    assert headers["RateLimit-Policy"] == '"licence";q=3;w=3600'
+    assert (headers["x-ratelimit-remaining-requests"], Job.objects.count()) == ("1", 1)
+
+
+def test_client_with_a_key_of_one_licence_lists_and_runs_its_model_alone(
+    start_web, buyer, outsider, writer, embedder, market
+):
+    web = start_web(env={"WEIGHHOUSE_TRIAL_CALLS_PER_MODEL_PER_DAY": "20"})
+    held = licence_list_for_holder(buyer.address, model_id=int(embedder.removeprefix("wh-")))[0].licence.licence_id
+    _, key = api_key_create(account=buyer, name="a program", scopes=["run"], licence_id=held)
+    with openai.OpenAI(base_url=f"{web.url}/v1", api_key=key, max_retries=0) as client:
+        assert [model.id for model in client.models.list()] == [embedder]
+        with pytest.raises(openai.NotFoundError):
+            client.models.retrieve(writer)
+        with pytest.raises(openai.PermissionDeniedError) as refused:
+            client.completions.create(model=writer, prompt=PROMPT)
+        assert refused.value.code == "licence.wrong_model"
+        _, key = api_key_create(account=outsider, name="a stranger", scopes=["run"])
+        with pytest.raises(openai.PermissionDeniedError) as refused:
+            client.with_options(api_key=key).completions.create(model=writer, prompt=PROMPT)
+        assert refused.value.code == "licence.none", "trials are not offered here"
     assert Job.objects.count() == 0
 
 

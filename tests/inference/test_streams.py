@@ -188,6 +188,9 @@ def test_job_that_stores_nothing_gives_its_result_to_who_waited_and_to_nobody_el
         requests.post(url, json=body, headers={**headers, "Prefer": "wait=60"}, timeout=90).json() for _ in range(2)
     )
     assert first["outputs"][0]["text"] and first["payload_until"] is None
+    # The salts of the receipt, which are kept no longer than what they open.
+    assert first["input_salt"] and first["output_salt"]
+    assert (again["input_salt"], again["output_salt"]) == ("", "")
     assert (again["id"], again["state"], again["outputs"]) == (first["id"], "succeeded", None)
     job_url = f"{url}/{first['id']}"
     assert requests.get(job_url, headers=headers, timeout=30).json()["outputs"] is None
