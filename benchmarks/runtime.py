@@ -1,4 +1,7 @@
-"""What the sandbox costs: a runner against the same code in this process, interleaved, in one run.
+"""What the sandbox costs and what joining gains: interleaved with the same work in this process, in one run.
+
+1. A runner, and a pool with a lone caller, against the same code in this process.
+2. 32 callers at once through a pool against the pipeline of transformers, one text by one, on as many threads.
 
 `.venv/bin/python -m benchmarks.runtime [--rounds N]`. Ratios hold on any machine; times are this machine's.
 """
@@ -10,15 +13,21 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import numpy as np
 
 from models_registry.runtime import sandbox
 from models_registry.runtime.launcher import Launcher
+from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.runner import Runner
-from models_registry.runtime.specs import RunnerSpec, SandboxConfig
+from models_registry.runtime.specs import MIB, RunnerSpec, SandboxConfig
 
 TASK = "feature-extraction"
 SENTENCE = "A weigh house certified goods before they were traded."
+CALLERS = 32
+CALLS = 4  # of each caller in a round
 PARAMETERS = {"pooling": "mean", "normalise": True, "truncate": True}
 
 
@@ -77,6 +86,66 @@ def main() -> None:
         )
     runner.close()
     launcher.close()
+    with RunnerUse(spec, threads=1) as pool:
+        compare(
+            "1 text, lone caller of a pool",
+            lambda: pool.run(spec, SENTENCE, PARAMETERS, 60),
+            lambda: model.run([SENTENCE], PARAMETERS),
+            rounds,
+        )
+    with RunnerUse(spec, threads=2) as pool:
+        crowd(pool, spec, rounds=max(5, rounds // 10))
+
+
+class RunnerUse:
+    """A pool for a while, with the release loaded."""
+
+    def __init__(self, spec: RunnerSpec, *, threads: int) -> None:
+        self._pool = RunnerPool(SandboxConfig(threads=threads), memory_bytes=4096 * MIB)
+        self._pool.run(spec, SENTENCE, PARAMETERS, 60)
+
+    def __enter__(self) -> RunnerPool:
+        return self._pool
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.close()
+
+
+def crowd(pool: RunnerPool, spec: RunnerSpec, *, rounds: int) -> None:
+    """Callers at once, each with one text at a time, against one text after the other in this process."""
+    import torch  # noqa: PLC0415
+    from transformers import pipeline  # noqa: PLC0415
+
+    torch.set_num_threads(2)
+    embed = pipeline("feature-extraction", model=str(spec.release_path), dtype=torch.float32)
+    texts = [f"A weigh house certified {n} goods{' and scales' * (n % 5)}." for n in range(CALLERS)]
+    shapes: list[int] = []
+
+    def one(text: str) -> np.ndarray:
+        result = pool.run(spec, text, PARAMETERS, 60, buyer=text)
+        shapes.append(max(rows for rows, _ in result.fingerprint["batches"]))
+        return np.array(result.outputs[0])
+
+    def single(text: str) -> np.ndarray:
+        vector = np.array(embed(text)[0]).mean(0)
+        return vector / np.linalg.norm(vector)
+
+    with ThreadPoolExecutor(CALLERS) as threads:
+        together, alone = list(threads.map(one, texts)), list(map(single, texts))
+        worst = np.abs(np.array(together) - np.array(alone)).max()
+        shapes.clear()
+        ratios = []
+        for _ in range(rounds):
+            # Before and after, so that what else the machine does weighs on both.
+            before = seconds(lambda: list(map(single, texts)))
+            at_once = seconds(lambda: list(threads.map(one, texts * CALLS))) / CALLS
+            ratios.append((before + seconds(lambda: list(map(single, texts)))) / 2 / at_once)
+    print(f"\n{CALLERS} callers at once against the pipeline one by one, 2 threads, {rounds} rounds:")
+    print(f"{statistics.median(ratios):.2f} times (from {min(ratios):.2f} to {max(ratios):.2f})")
+    print(f"batches of {statistics.mean(shapes):.0f} rows (median {statistics.median(shapes):.0f})")
+    print(f"largest difference of a number: {worst:.1e}")
+    if worst > 1e-5:
+        raise SystemExit("The results differ by more than 1e-5.")
 
 
 if __name__ == "__main__":

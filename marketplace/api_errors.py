@@ -134,6 +134,7 @@ STATUS: dict[str, int] = {
     "runner.out_of_memory": 500,
     "runner.protocol": 502,
     "runner.busy": 503,
+    "runner.cancelled": 409,
     "output.invalid": 502,
     # The chain.
     "chain.error": 502,
@@ -226,7 +227,9 @@ def problem(code: str, detail: str, *, retryable: bool = False, data: dict[str, 
     }
     headers = {"Cache-Control": "no-store"}
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        headers["Retry-After"] = str(max(1, math.ceil(data.get("retry_after", RETRY_AFTER_S))))
+        headers["Retry-After"] = str(
+            max(1, math.ceil(data.get("retry_after", data.get("retry_after_s", RETRY_AFTER_S))))
+        )
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="weighhouse"'
     return Response(body, status=status, headers=headers, content_type=PROBLEM_CONTENT_TYPE)

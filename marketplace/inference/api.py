@@ -23,10 +23,16 @@ EXAMPLE = OpenApiExample(
 
 
 @extend_schema_field(
-    {"oneOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+    {
+        "oneOf": [
+            {"type": "string", "minLength": 1},
+            {"type": "object", "additionalProperties": True},
+            {"type": "array", "items": {}, "minItems": 1},
+        ]
+    }
 )
 class InputsField(serializers.JSONField):
-    """One text or a list of them; the model's task says which and how long."""
+    """One input or a list of them: texts, objects or files, as the model's task says."""
 
 
 @extend_schema_field({"type": "object", "additionalProperties": True})

@@ -97,8 +97,16 @@ def _result(job: Job) -> RunResult:
     path = release_fetch(release.root_cid)
     fault_point("worker.during_job")
     dtype = release.manifest.get("runtime", {}).get("dtype", "float32")
-    spec = RunnerSpec(release_path=path, digest=release.digest, task=job.task, dtype=dtype)
-    return runner_pool().run(spec, request["inputs"], request["parameters"], settings.JOB_DEADLINE_S)
+    spec = RunnerSpec(
+        release_path=path,
+        digest=release.digest,
+        task=job.task,
+        dtype=dtype,
+        dedicated_to=f"licence {job.licence_id}" if settings.RUNNER_DEDICATED else "",
+    )
+    return runner_pool().run(
+        spec, request["inputs"], request["parameters"], settings.JOB_DEADLINE_S, buyer=job.account.address
+    )
 
 
 def _attempt_failed(job: Job, error: WeighhouseError) -> None:

@@ -15,6 +15,8 @@ SANDBOX_FIRST_UID = env.int("SANDBOX_FIRST_UID", 1_878_000_000)
 # Without a memory cgroup or Landlock: only where money is not real. Named in every fingerprint.
 SANDBOX_ALLOW_DEGRADED = env.bool("SANDBOX_ALLOW_DEGRADED", DEMO)
 RUNNER_POOL_MEMORY_BYTES = env.int("RUNNER_POOL_MEMORY_BYTES", 4 * 1024**3)
+# A runner for each licence instead of one for all buyers of a release.
+RUNNER_DEDICATED = env.bool("RUNNER_DEDICATED", False)
 JOB_DEADLINE_S = env.float("JOB_DEADLINE_S", 60.0)
 JOB_LEASE_S = env.float("JOB_LEASE_S", 30.0)
 JOB_MAX_ATTEMPTS = env.int("JOB_MAX_ATTEMPTS", 3)

@@ -1,12 +1,13 @@
 """Forms of the pages. They check form; services and contracts decide."""
 
+import base64
 from typing import Any
 
 from django import forms
 
 from marketplace.accounts.models import KeyScope
 from marketplace.api_parts import on_chain_id
-from models_registry.runtime.tasks import TASKS, Parameter, TaskSpec
+from models_registry.runtime.tasks import TASKS, FileInput, PairInput, Parameter, TaskSpec
 
 LIBRARIES = [("transformers", "transformers")]
 DTYPES = [("float32", "float32"), ("float16", "float16"), ("bfloat16", "bfloat16")]
@@ -40,7 +41,7 @@ class ReleaseForm(forms.Form):
 
     name = forms.CharField(max_length=80, help_text="As buyers will see it.")
     summary = forms.CharField(max_length=280, required=False, help_text="One sentence: what it is for.")
-    task = forms.ChoiceField(help_text="What the model does with a text.")
+    task = forms.ChoiceField(help_text="What the model does.")
     licence = forms.CharField(
         max_length=200, label="Licence of the weights", help_text="SPDX expression, such as Apache-2.0 or MIT."
     )
@@ -68,7 +69,7 @@ class ReleaseForm(forms.Form):
 
 def _parameter_field(parameter: Parameter) -> forms.Field:
     """The form field of one parameter of a task. Values stay within the task's own schema."""
-    common: dict[str, Any] = {"help_text": parameter.description, "required": False}
+    common: dict[str, Any] = {"help_text": parameter.description, "required": parameter.is_required}
     initial = parameter.default
     match parameter.kind:
         case "boolean":
@@ -76,7 +77,10 @@ def _parameter_field(parameter: Parameter) -> forms.Field:
         case "choice":
             return forms.ChoiceField(choices=[(name, name) for name in parameter.choices], initial=initial, **common)
         case "texts":
-            return forms.CharField(widget=forms.Textarea(attrs={"rows": 2}), strip=False, initial="", **common)
+            common["help_text"] = f"{parameter.description} One a line."
+            return forms.CharField(widget=forms.Textarea(attrs={"rows": 3}), strip=False, initial="", **common)
+        case "template":
+            return forms.CharField(max_length=parameter.max_chars, strip=False, initial=initial, **common)
         case "integer":
             return forms.IntegerField(initial=initial, **_bounds(parameter), **common)
         case _:
@@ -88,29 +92,69 @@ def _bounds(parameter: Parameter) -> dict[str, Any]:
     return {"min_value": parameter.minimum, "max_value": parameter.maximum}
 
 
-class RunForm(forms.Form):
-    """Inputs and parameters of a job, made from the task's own table."""
+def _text_field(label: str, rows: int = 4) -> forms.Field:
+    return forms.CharField(widget=forms.Textarea(attrs={"rows": rows}), strip=False, label=label)
 
-    inputs = forms.CharField(widget=forms.Textarea(attrs={"rows": 4}), strip=False, label="Text")
-    each_line = forms.BooleanField(required=False, label="Each line is a text of its own")
+
+def _file_field(kind: FileInput) -> forms.Field:
+    """One file. What is larger than a request may be never arrives, so that its absence says the size too."""
+    limit = f"{kind.max_bytes / 1_000_000:.1f} MB"
+    required = f"Choose a file of at most {limit}."
+    widget = forms.FileInput(attrs={"accept": ",".join(kind.accepts)})
+    names = ", ".join(name.rpartition("/")[2].upper() for name in kind.accepts)
+    help_text = f"{names}, at most {limit}."
+    return forms.FileField(label="File", widget=widget, help_text=help_text, error_messages={"required": required})
+
+
+class RunForm(forms.Form):
+    """Inputs and parameters of a job, made from the task's own table: a text, a pair of texts, or a file."""
 
     def __init__(self, spec: TaskSpec, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.spec = spec
-        self.fields["inputs"].initial = "\n".join(spec.example.inputs)
+        for name, made in self._input_fields().items():
+            self.fields[name] = made
         for parameter in spec.parameters:
             field = _parameter_field(parameter)
-            field.initial = spec.example.parameters.get(parameter.name, field.initial)
+            example = spec.example.parameters.get(parameter.name, field.initial)
+            field.initial = "\n".join(example) if parameter.kind == "texts" else example
             field.label = parameter.name.replace("_", " ").capitalize()
             self.fields[parameter.name] = field
 
+    def _input_fields(self) -> dict[str, forms.Field]:
+        kind, (example, *_) = self.spec.kind, self.spec.example.inputs
+        if isinstance(kind, FileInput):
+            return {"file": _file_field(kind)}
+        if isinstance(kind, PairInput):
+            fields = {f"input_{name}": _text_field(name.capitalize()) for name, _ in kind.fields}
+            for name, _ in kind.fields:
+                fields[f"input_{name}"].initial = example[name]
+            return fields
+        text = _text_field("Text")
+        text.initial = "\n".join(self.spec.example.inputs)
+        return {"inputs": text, "each_line": forms.BooleanField(required=False, label="Each line is a text of its own")}
+
+    @property
+    def input_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in self._input_fields()]
+
     @property
     def parameter_fields(self) -> list[forms.BoundField]:
-        return [self[parameter.name] for parameter in self.spec.parameters]
+        """Those that may be left as they are."""
+        return [self[parameter.name] for parameter in self.spec.parameters if not parameter.is_required]
 
-    def inputs_value(self) -> list[str]:
-        """The texts as the API would get them. Browsers send line ends as CRLF."""
-        text = self.cleaned_data["inputs"].replace("\r\n", "\n")
+    @property
+    def required_fields(self) -> list[forms.BoundField]:
+        return [self[parameter.name] for parameter in self.spec.parameters if parameter.is_required]
+
+    def inputs_value(self) -> list[Any]:
+        """The inputs as the API would get them. Browsers send line ends as CRLF."""
+        kind = self.spec.kind
+        if isinstance(kind, FileInput):
+            return [{"data": base64.b64encode(self.cleaned_data["file"].read()).decode()}]
+        if isinstance(kind, PairInput):
+            return [{name: _unix(self.cleaned_data[f"input_{name}"]) for name, _ in kind.fields}]
+        text = _unix(self.cleaned_data["inputs"])
         if not self.cleaned_data["each_line"]:
             return [text]
         return [line for line in text.split("\n") if line.strip()]
@@ -121,7 +165,11 @@ class RunForm(forms.Form):
         for parameter in self.spec.parameters:
             value = self.cleaned_data[parameter.name]
             if parameter.kind == "texts":
-                value = [line for line in value.replace("\r\n", "\n").split("\n") if line]
+                value = [line for line in _unix(value).split("\n") if line]
             if value is not None and value != "":
                 chosen[parameter.name] = value
         return chosen
+
+
+def _unix(text: str) -> str:
+    return text.replace("\r\n", "\n")

@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
+from django.core.files.uploadhandler import MemoryFileUploadHandler
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import Resolver404, resolve, reverse
 from redis.exceptions import RedisError
 from weighhouse.core.errors import WeighhouseError
 
@@ -50,14 +52,34 @@ class FormLimit:
         is_form = request.method == "POST" and request.META.get("CONTENT_TYPE", "").lower().startswith("multipart/")
         if is_form and _length(request) > _limit(request):
             return _too_large(request)
+        if is_form and _is_run(request):
+            request.upload_handlers = [_InMemory(request)]
         return self.get_response(request)
 
 
+class _InMemory(MemoryFileUploadHandler):
+    """Keeps a file in memory whatever its size: a job's input is never written to disk in the clear."""
+
+    def handle_raw_input(self, *args: Any, **kwargs: Any) -> None:
+        self.activated = True
+
+
 def _limit(request: HttpRequest) -> int:
-    """Files come with one form alone, and from people who are signed in."""
-    may_send_files = request.path_info == reverse("publish") and SESSION_KEY in request.session
-    limit = FORM_MAX_BYTES if may_send_files else FORM_WITHOUT_FILES_MAX_BYTES
+    """Files come with two forms alone, and from people who are signed in."""
+    limit = FORM_WITHOUT_FILES_MAX_BYTES
+    if SESSION_KEY in request.session:
+        if request.path_info == reverse("publish"):
+            limit = FORM_MAX_BYTES
+        elif _is_run(request):
+            limit = settings.API_MAX_BODY_BYTES
     return min(limit, settings.UPLOAD_MAX_TOTAL_BYTES)
+
+
+def _is_run(request: HttpRequest) -> bool:
+    try:
+        return resolve(request.path_info).url_name == "run"
+    except Resolver404:
+        return False
 
 
 def _length(request: HttpRequest) -> int:

@@ -1,6 +1,7 @@
 """A job's outputs as a page shows them. They come from a stranger's model: only text is made of them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +17,21 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a text: marked with a label, or as it is."""
+
+    text: str
+    label: str = ""
+    score: float = 0.0
+    is_marked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """One input's result. `kind` is vector, scores, text or json; the other fields belong to one kind each."""
+    """One input's result. `kind` is vector, scores, masks, marked, text, transcript or json.
+
+    The other fields belong to one kind each.
+    """
 
     kind: str
     input: str = ""
@@ -29,37 +43,99 @@ class Result:
     prompt: str = ""
     tokens: int = 0
     finish: str = ""
+    masks: list[list[Score]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of a text was marked."""
+        return not any(part.is_marked for part in self.parts)
 
 
-def results_of(task: str, inputs: list[str], outputs: Any) -> list[Result]:
+def results_of(task: str, inputs: list[Any], outputs: Any) -> list[Result]:
     """One `Result` per input; what does not have the task's form is shown as JSON."""
     if not isinstance(outputs, list):
         return [_json(outputs)]
-    texts = [*inputs, *([""] * len(outputs))]
-    return [_result(task, text, output) for text, output in zip(texts, outputs, strict=False)]
+    given = [*inputs, *([""] * len(outputs))]
+    return [_result(task, value, output) for value, output in zip(given, outputs, strict=False)]
 
 
-def _result(task: str, text: str, output: Any) -> Result:
+def _result(task: str, given: Any, output: Any) -> Result:
+    reader = _READERS.get(task)
+    if reader is None:
+        return _json(output)
     try:
-        match task:
-            case "feature-extraction":
-                return _vector(text, output)
-            case "text-classification":
-                scores = [Score(str(entry["label"])[:200], float(entry["score"])) for entry in output]
-                return Result("scores", input=text, scores=scores)
-            case "text-generation":
-                finish, tokens = str(output["finish_reason"]), int(output["output_tokens"])
-                return Result("text", prompt=text, text=str(output["text"]), finish=finish, tokens=tokens)
+        return reader(given, output)
     except (KeyError, TypeError, ValueError):
         return _json(output)
-    return _json(output)
 
 
-def _vector(text: str, output: Any) -> Result:
+def _shown(given: Any) -> str:
+    """What of an input is worth showing above its result: a text, a question, the last of a chat; of a file nothing."""
+    if isinstance(given, dict) and given.get("messages"):
+        return str(given["messages"][-1]["content"])
+    return str(given.get("question", "")) if isinstance(given, dict) else str(given)
+
+
+def _scores_of(entries: Any, name: str = "label") -> list[Score]:
+    return [Score(str(entry[name])[:200], float(entry["score"])) for entry in entries]
+
+
+def _scores(given: Any, output: Any) -> Result:
+    return Result("scores", input=_shown(given), scores=_scores_of(output))
+
+
+def _masks(given: Any, output: Any) -> Result:
+    return Result("masks", input=_shown(given), masks=[_scores_of(mask, "text") for mask in output])
+
+
+def _entities(given: Any, output: Any) -> Result:
+    return Result("marked", parts=_parts(str(given), output))
+
+
+def _answer(given: Any, output: Any) -> Result:
+    """The answer within its context; an empty one marks nothing."""
+    found = [output] if output["text"] else []
+    return Result("marked", input=_shown(given), parts=_parts(str(given["context"]), found))
+
+
+def _parts(text: str, marks: Any) -> list[Part]:
+    """The text cut at the marks, which come in order; one that overlaps another is left out."""
+    parts, at = [], 0
+    for mark in marks:
+        start, end = int(mark["start"]), int(mark["end"])
+        if at <= start < end:
+            label = str(mark.get("label", ""))[:200]
+            marked = Part(text[start:end], label, float(mark["score"]), is_marked=True)
+            parts += [Part(text[at:start]), marked]
+            at = end
+    return [*parts, Part(text[at:])]
+
+
+def _continued(given: Any, output: Any) -> Result:
+    """Of a text the continuation follows it; of a chat it is the answer."""
+    prompt, asked = (given, "") if isinstance(given, str) else ("", _shown(given))
+    return _written(output, prompt=prompt, asked=asked)
+
+
+def _rewritten(given: Any, output: Any) -> Result:
+    return _written(output, prompt="", asked=_shown(given))
+
+
+def _written(output: Any, *, prompt: str, asked: str) -> Result:
+    finish, tokens = str(output["finish_reason"]), int(output["output_tokens"])
+    return Result("text", input=asked, prompt=prompt, text=str(output["text"]), finish=finish, tokens=tokens)
+
+
+def _transcript(given: Any, output: Any) -> Result:
+    return Result("transcript", text=str(output["text"]))
+
+
+def _vector(given: Any, output: Any) -> Result:
     numbers = [float(value) for value in output]
     return Result(
         "vector",
-        input=text,
+        input=_shown(given),
         dimension=len(numbers),
         norm=math.sqrt(math.fsum(value * value for value in numbers)),
         head=", ".join([f"{value:.4f}" for value in numbers[:HEAD]] + ["…"] * (len(numbers) > HEAD)),
@@ -69,3 +145,17 @@ def _vector(text: str, output: Any) -> Result:
 
 def _json(output: Any) -> Result:
     return Result("json", text=orjson.dumps(output, option=orjson.OPT_INDENT_2).decode())
+
+
+_READERS: dict[str, Callable[[Any, Any], Result]] = {
+    "feature-extraction": _vector,
+    "text-classification": _scores,
+    "token-classification": _entities,
+    "fill-mask": _masks,
+    "question-answering": _answer,
+    "zero-shot-classification": _scores,
+    "text2text-generation": _rewritten,
+    "text-generation": _continued,
+    "image-classification": _scores,
+    "automatic-speech-recognition": _transcript,
+}

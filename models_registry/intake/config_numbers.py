@@ -18,6 +18,8 @@ _SHOWN = 10
 _LAYERS = {
     *("num_hidden_layers", "num_layers", "n_layer", "n_layers", "attention_types"),
     *("num_hidden_groups", "inner_group_num"),
+    *("encoder_layers", "decoder_layers", "num_decoder_layers", "num_feat_extract_layers", "num_stages"),
+    *("depths", "num_adapter_layers"),
 }
 _SHARES_LAYERS = {"albert"}
 # Sides of a tensor, or what a side is divided into: no larger than the largest side that there is.
@@ -25,14 +27,19 @@ _SIDES = {
     *("hidden_size", "n_embd", "d_model", "dim", "embedding_size", "word_embed_proj_dim", "vocab_size"),
     *("intermediate_size", "n_inner", "ffn_dim", "hidden_dim", "type_vocab_size", "num_labels", "head_dim"),
     *("num_attention_heads", "num_key_value_heads", "n_head", "n_heads", "num_heads"),
+    *("d_ff", "d_kv", "encoder_ffn_dim", "decoder_ffn_dim", "encoder_attention_heads", "decoder_attention_heads"),
+    *("embed_dim", "hidden_sizes", "conv_dim", "conv_kernel", "num_conv_pos_embeddings", "num_channels"),
     "relative_attention_num_buckets",
 }
 # Of these models, positions are rows of a table; the others compute them.
 _POSITIONS = {"max_position_embeddings", "n_positions", "n_ctx"}
 _POSITION_TABLES = {
     *("albert", "bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"),
-    *("gpt2", "gpt_neo", "opt"),
+    *("bart", "gpt2", "gpt_neo", "opt"),
 }
+# Pixels of a side. A model makes a table of the patches of this square before it looks at the weights.
+_PIXELS = {"image_size"}
+MAX_PIXELS = 1024
 # Tables of one entry per label.
 _LABELS = ("id2label", "label2id")
 
@@ -43,6 +50,7 @@ def number_refusals(config: dict[str, Any], path: str, shapes: Sequence[Sequence
     side = max((max(shape, default=1) for shape in shapes), default=0)
     layers = MAX_LAYERS if kind in _SHARES_LAYERS else min(MAX_LAYERS, len(shapes))
     most = dict.fromkeys(_LAYERS, layers) | dict.fromkeys(_SIDES, side)
+    most |= dict.fromkeys(_PIXELS, MAX_PIXELS)
     if kind in _POSITION_TABLES:
         most |= dict.fromkeys(_POSITIONS, side)
     found = [f"{len(config[key])} entries in {key}" for key in _LABELS if _is_longer(config.get(key), side)]

@@ -31,7 +31,7 @@ class Rule:
 
 _ROOT_JSON = (
     "config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|modules"
-    "|sentence_bert_config|config_sentence_transformers|model\\.safetensors\\.index|processor_config"
+    "|sentence_bert_config|config_sentence_transformers|model\\.safetensors\\.index|processor_config|preprocessor_config"
 )
 RULES: tuple[Rule, ...] = (
     Rule(re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors"), Kind.WEIGHTS),
@@ -83,8 +83,8 @@ def _name_refusal(path: str) -> dict[str, str]:
         path,
         "file.not_allowed",
         "a file that no release holds",
-        "Leave it out. Allowed are model.safetensors, config and tokenizer JSON, vocab.txt, merges.txt, README.md, a "
-        "licence text, and images.",
+        "Leave it out. Allowed are model.safetensors, config, preprocessor and tokenizer JSON, vocab.txt, merges.txt, "
+        "README.md, a licence text, and images.",
     )
 
 

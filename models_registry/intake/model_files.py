@@ -7,8 +7,10 @@ from weighhouse.core import canonical, safetensors_header
 from weighhouse.core.manifest import Manifest
 
 from models_registry.errors import refusal
+from models_registry.intake.architectures import ARCHITECTURES
 from models_registry.intake.config_numbers import number_refusals
 from models_registry.intake.content import json_read
+from models_registry.intake.preprocessors import preprocessor_refusals
 
 Refusal = dict[str, str]
 
@@ -16,41 +18,9 @@ CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 
-_ENCODERS = {
-    "albert": "Albert",
-    "bert": "Bert",
-    "camembert": "Camembert",
-    "distilbert": "DistilBert",
-    "electra": "Electra",
-    "modernbert": "ModernBert",
-    "mpnet": "MPNet",
-    "roberta": "Roberta",
-    "xlm-roberta": "XLMRoberta",
-}
-_DECODERS = {
-    "gemma": "GemmaForCausalLM",
-    "gemma2": "Gemma2ForCausalLM",
-    "gpt2": "GPT2LMHeadModel",
-    "gpt_neo": "GPTNeoForCausalLM",
-    "gpt_neox": "GPTNeoXForCausalLM",
-    "llama": "LlamaForCausalLM",
-    "mistral": "MistralForCausalLM",
-    "olmo2": "Olmo2ForCausalLM",
-    "opt": "OPTForCausalLM",
-    "phi": "PhiForCausalLM",
-    "phi3": "Phi3ForCausalLM",
-    "qwen2": "Qwen2ForCausalLM",
-    "qwen3": "Qwen3ForCausalLM",
-    "smollm3": "SmolLM3ForCausalLM",
-}
-# Per task: model type -> architecture.
-ARCHITECTURES: dict[str, dict[str, str]] = {
-    "feature-extraction": {kind: f"{name}Model" for kind, name in _ENCODERS.items()},
-    "text-classification": {kind: f"{name}ForSequenceClassification" for kind, name in _ENCODERS.items()},
-    "text-generation": _DECODERS,
-}
-# A tokenizer is one of these sets.
+# A tokenizer is one of these sets. What hears letters needs their list alone; what sees needs none.
 _TOKENIZERS = ({"tokenizer.json"}, {"vocab.txt"}, {"vocab.json", "merges.txt"})
+_LETTERS = {"vocab.json", "tokenizer_config.json"}
 
 
 def model_refusals(manifest: Manifest, directory: Path) -> list[Refusal]:
@@ -60,15 +30,8 @@ def model_refusals(manifest: Manifest, directory: Path) -> list[Refusal]:
     """
     paths = {file.path for file in manifest.files}
     refused = _config_refusals(manifest, directory, paths)
-    if not any(tokenizer <= paths for tokenizer in _TOKENIZERS):
-        refused.append(
-            refusal(
-                "tokenizer.json",
-                "tokenizer.missing",
-                "no tokenizer",
-                "Add tokenizer.json: tokenizer.save_pretrained(directory) writes it.",
-            )
-        )
+    refused += _tokenizer_refusals(manifest.task, paths)
+    refused += preprocessor_refusals(manifest.task, directory, paths)
     refused += _weights_refusals(manifest, directory, paths)
     if refused:
         return refused
@@ -76,6 +39,18 @@ def model_refusals(manifest: Manifest, directory: Path) -> list[Refusal]:
     headers = [safetensors_header.header_read(file) for file in weights]
     shapes = [tensor.shape for header in headers for tensor in header.tensors.values()]
     return number_refusals(json_read(directory / CONFIG), CONFIG, shapes)
+
+
+def _tokenizer_refusals(task: str, paths: set[str]) -> list[Refusal]:
+    if task == "image-classification":
+        return []
+    accepted = (*_TOKENIZERS, _LETTERS) if task == "automatic-speech-recognition" else _TOKENIZERS
+    if any(tokenizer <= paths for tokenizer in accepted):
+        return []
+    remedy = "Add tokenizer.json: tokenizer.save_pretrained(directory) writes it."
+    if task == "automatic-speech-recognition":
+        remedy = "Add vocab.json and tokenizer_config.json: tokenizer.save_pretrained(directory) writes them."
+    return [refusal("tokenizer.json", "tokenizer.missing", "no tokenizer", remedy)]
 
 
 def _config_refusals(manifest: Manifest, directory: Path, paths: set[str]) -> list[Refusal]:

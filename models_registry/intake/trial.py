@@ -16,17 +16,20 @@ from models_registry.runtime.specs import RunnerSpec
 from models_registry.runtime.tasks import TASKS
 
 # Raise it with every change of what intake accepts: refused releases may then be submitted again.
-RULES_VERSION = 2
-_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+RULES_VERSION = 3
+_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow")
 
 # Short answers: the trial shows that the model runs, not that it is good.
-_PARAMETERS: dict[str, dict[str, Any]] = {"text-generation": {"max_new_tokens": 8}}
+_PARAMETERS: dict[str, dict[str, Any]] = {
+    "text-generation": {"max_new_tokens": 8},
+    "text2text-generation": {"max_new_tokens": 8},
+}
 
 _REMEDIES = {
     "model.unloadable": "Save model and tokenizer together with save_pretrained and upload all files that it wrote.",
     "runner.out_of_memory": "Publish a smaller model, or one in float16 or bfloat16.",
     "runner.deadline": "Publish a smaller model: a short input must be answered in time.",
-    "output.invalid": "Check the weights: the answer to a short text held no usable numbers.",
+    "output.invalid": "Check the weights: the answer to a short input held no usable numbers.",
 }
 _REMEDY = "Run the model with transformers on your own machine, mend it, and upload it again."
 
@@ -62,7 +65,7 @@ def model_try(directory: Path, manifest: Manifest, digest: str) -> Mapping[str, 
     task = TASKS[manifest.task]
     spec = RunnerSpec(release_path=directory, digest=digest, task=manifest.task, dtype=manifest.runtime.dtype)
     inputs = list(task.example.inputs)
-    parameters = _PARAMETERS.get(manifest.task, {})
+    parameters = {**task.example.parameters, **_PARAMETERS.get(manifest.task, {})}
     try:
         return runner_pool().run(spec, inputs, parameters, settings.JOB_DEADLINE_S).fingerprint
     except RunnerBusyError:

@@ -3,8 +3,10 @@
 Types, shapes, counts and finiteness are checked here; sentences are written here, never by the runner.
 """
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,25 @@ _UNLOADABLE = {
     "Export the model again with save_pretrained.",
     "vocabulary": "The tokenizer makes token ids that the model's embedding table does not have. "
     "Ship the tokenizer that the model was trained with.",
+    "no_offsets": "The tokenizer does not say where its tokens stand in a text. Ship a tokenizer.json.",
+    "no_mask_token": "The tokenizer has no mask token. Ship the tokenizer that the model was trained with.",
+    "no_entailment": "No label of the model begins with entail, so it cannot judge labels of others. "
+    "Name the labels in config.json, or publish it for text-classification.",
+    "sampling_rate": "The model's sampling rate must lie between 8000 and 48000. Mend preprocessor_config.json.",
 }
+# Sentences that go on from "Input 1 ".
+_REFUSED = {
+    "no_tokens": "has no token that the model knows. Send other text.",
+    "unreadable": "could not be decoded: the file is damaged. Save it again.",
+    "no_chat_template": "is a chat, and this model has no chat template. Send a text that it continues.",
+    "chat_template": "was refused by the model's chat template. Many want user and assistant to take turns, "
+    "and some know no system message.",
+}
+_TOKEN_CHARS = 256
+_MASKS = 16
+_WINDOWS = 128
+_ENTITIES = 8192
+_LABELLED = frozenset({"text-classification", "token-classification", "image-classification"})
 
 
 def facts(reply: Message, *, task: str) -> dict[str, Any]:
@@ -44,13 +64,15 @@ def facts(reply: Message, *, task: str) -> dict[str, Any]:
         "cpu_capability": capability,
         "max_length": _count(reply, "max_length", most=1_000_000),
     }
-    if task == "text-classification":
+    if task in _LABELLED:
         read["labels"] = _labels(reply.get("labels"))
+    if task == "fill-mask":
+        read["mask_token"] = _short_text(reply.get("mask_token"), "its mask token")
     return read
 
 
-def failure(reply: Message) -> WeighhouseError:
-    """The error that a `failed` message stands for."""
+def failure(reply: Message, *, known: Message | None = None) -> WeighhouseError:
+    """The error that a `failed` message stands for. `known` are the facts of the loaded model, where there are any."""
     code, reason = reply.get("code"), reply.get("reason")
     if code == "runner.out_of_memory":
         return RunnerOutOfMemoryError("The model needs more memory than one runner may have.")
@@ -60,19 +82,55 @@ def failure(reply: Message) -> WeighhouseError:
     if code == "output.invalid":
         return OutputInvalidError(_NOT_FINITE)
     if code == "input.invalid":
-        return _refused_input(reply)
+        return _refused_input(reply, known or {})
     return RunnerError("The model failed on this input.")
 
 
-def outputs(task: str, reply: Message, *, count: int, known: Message) -> list[Any]:
-    """One entry per input, of the task's output schema. Raises RunnerProtocolError, OutputInvalidError."""
-    if task == "text-generation":
-        return _texts(reply.get("texts"), count)
-    table = _table(reply, rows=count)
-    if task == "feature-extraction":
-        vectors: list[Any] = table.tolist()
-        return vectors
-    labels = known["labels"]
+@dataclass(frozen=True)
+class _Asked:
+    """What the runner was asked, against which its answer is read."""
+
+    count: int
+    known: Message
+    inputs: Sequence[Any]
+    parameters: Message
+
+
+def outputs(
+    task: str,
+    reply: Message,
+    *,
+    count: int,
+    known: Message,
+    inputs: Sequence[Any] = (),
+    parameters: Message | None = None,
+) -> list[Any]:
+    """One entry per input, of the task's output schema. Raises RunnerProtocolError, OutputInvalidError.
+
+    `inputs` and `parameters` are the validated ones: places are checked against the text, labels are the request's.
+    """
+    return _READERS[task](reply, _Asked(count, known, inputs, parameters or {}))
+
+
+def _vectors(reply: Message, asked: _Asked) -> list[Any]:
+    vectors: list[Any] = _table(reply, rows=asked.count).tolist()
+    return vectors
+
+
+def _scores(reply: Message, asked: _Asked) -> list[Any]:
+    return _ranked(_table(reply, rows=asked.count), asked.known["labels"])
+
+
+def _best_scores(reply: Message, asked: _Asked) -> list[Any]:
+    return [entries[: asked.parameters["top_k"]] for entries in _scores(reply, asked)]
+
+
+def _own_scores(reply: Message, asked: _Asked) -> list[Any]:
+    return _ranked(_table(reply, rows=asked.count), asked.parameters["candidate_labels"])
+
+
+def _ranked(table: np.ndarray[Any, np.dtype[np.float32]], labels: Sequence[str]) -> list[Any]:
+    """Per row, each label with its score, highest first."""
     if table.shape[1] != len(labels):
         raise OutputInvalidError(f"The model gave {table.shape[1]} scores for its {len(labels)} labels.")
     return [
@@ -82,6 +140,85 @@ def outputs(task: str, reply: Message, *, count: int, known: Message) -> list[An
         )
         for scores in table.tolist()
     ]
+
+
+def _entities(reply: Message, asked: _Asked) -> list[Any]:
+    read = []
+    for text, found in zip(asked.inputs, _entries(reply, "entities", asked.count), strict=True):
+        entities = [
+            _entity(entry, text, asked.known["labels"], joined=asked.parameters["aggregation"] == "simple")
+            for entry in _list(found, "its entities", most=_ENTITIES)
+        ]
+        read.append(entities)
+    return read
+
+
+def _entity(entry: Any, text: str, labels: Sequence[str], *, joined: bool) -> dict[str, Any]:
+    number, score, start, end = _list(entry, "its entities", length=4)
+    if type(number) is not int or not 0 <= number < len(labels):
+        raise _forged("its entities")
+    # Of a joined entity, B-PER and I-PER are both PER.
+    label = labels[number].split("-", 1)[-1] if joined else labels[number]
+    return {"label": label, **_span(score, start, end, text)}
+
+
+def _answers(reply: Message, asked: _Asked) -> list[Any]:
+    read = []
+    for pair, entry in zip(asked.inputs, _entries(reply, "spans", asked.count), strict=True):
+        score, start, end = _list(entry, "its answers", length=3)
+        read.append(_span(score, start, end, pair["context"]))
+    return read
+
+
+def _span(score: Any, start: Any, end: Any, text: str) -> dict[str, Any]:
+    """A part of the text. The words are cut out here: a runner's would not have to be there."""
+    if type(start) is not int or type(end) is not int or not 0 <= start <= end <= len(text):
+        raise _forged("its places in the text")
+    return {"start": start, "end": end, "text": text[start:end], "score": _score(score)}
+
+
+def _masks(reply: Message, asked: _Asked) -> list[Any]:
+    return [
+        [
+            [_token(entry) for entry in _list(mask, "its tokens", most=asked.parameters["top_k"])]
+            for mask in _list(masks, "its masks", most=_MASKS)
+        ]
+        for masks in _entries(reply, "masks", asked.count)
+    ]
+
+
+def _token(entry: Any) -> dict[str, Any]:
+    text, token, score = _list(entry, "its tokens", length=3)
+    if type(token) is not int or not 0 <= token < 2**31:
+        raise _forged("its tokens")
+    return {"text": _short_text(text, "its tokens"), "token": token, "score": _score(score)}
+
+
+def _continuations(reply: Message, asked: _Asked) -> list[Any]:
+    return _texts(reply.get("texts"), asked.count)
+
+
+def _transcripts(reply: Message, asked: _Asked) -> list[Any]:
+    read = []
+    for entry in _entries(reply, "texts", asked.count):
+        if not isinstance(entry, dict) or set(entry) != {"text"} or not isinstance(entry["text"], str):
+            raise _forged("its texts")
+        read.append({"text": entry["text"].replace("\0", "\ufffd")})
+    return read
+
+
+_READERS: dict[str, Callable[[Message, _Asked], list[Any]]] = {
+    "feature-extraction": _vectors,
+    "text-classification": _scores,
+    "token-classification": _entities,
+    "fill-mask": _masks,
+    "question-answering": _answers,
+    "zero-shot-classification": _own_scores,
+    "text2text-generation": _continuations,
+    "text-generation": _continuations,
+    "image-classification": _best_scores,
+    "automatic-speech-recognition": _transcripts,
+}
 
 
 def usage(reply: Message, *, count: int) -> dict[str, Any]:
@@ -98,17 +235,52 @@ def usage(reply: Message, *, count: int) -> dict[str, Any]:
     }
 
 
-def batches(reply: Message, *, count: int) -> list[list[int]]:
-    """Shapes [rows, tokens] of the batches that were run. Raises RunnerProtocolError."""
+def rows_most(task: str, *, count: int, parameters: Message) -> int:
+    """How many rows the network may have computed for `count` inputs."""
+    if task == "zero-shot-classification":
+        return count * len(parameters["candidate_labels"])
+    return count * _WINDOWS if task == "question-answering" else count
+
+
+def batches(reply: Message, *, count: int, most: int | None = None) -> list[list[int]]:
+    """Shapes [rows, tokens] of the batches that were run: `count` rows in all, or up to `most` where it is given.
+
+    Raises RunnerProtocolError.
+    """
+    most = count if most is None else most
     shapes = reply.get("batches")
-    if not isinstance(shapes, list) or not 1 <= len(shapes) <= count:
+    if not isinstance(shapes, list) or not 1 <= len(shapes) <= most:
         raise _forged("its batch shapes")
     for shape in shapes:
         if not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int and 0 < n < 2**31 for n in shape):
             raise _forged("its batch shapes")
-    if sum(rows for rows, _ in shapes) != count:
+    if not count <= sum(rows for rows, _ in shapes) <= most:
         raise _forged("its batch shapes")
     return shapes
+
+
+def _entries(reply: Message, name: str, count: int) -> list[Any]:
+    return _list(reply.get(name), f"its {name}", length=count)
+
+
+def _list(value: Any, what: str, *, length: int | None = None, most: int = 2**31) -> list[Any]:
+    if not isinstance(value, list) or len(value) > most or (length is not None and len(value) != length):
+        raise _forged(what)
+    return value
+
+
+def _score(value: Any) -> float:
+    if type(value) is not float:
+        raise _forged("its scores")
+    if not math.isfinite(value):
+        raise OutputInvalidError(_NOT_FINITE)
+    return value
+
+
+def _short_text(value: Any, what: str) -> str:
+    if not isinstance(value, str) or len(value) > _TOKEN_CHARS:
+        raise _forged(what)
+    return value.replace("\0", "\ufffd")
 
 
 def _table(reply: Message, *, rows: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -149,16 +321,36 @@ def _labels(labels: Any) -> list[str]:
     return [label.replace("\0", "\ufffd") for label in labels]
 
 
-def _refused_input(reply: Message) -> InputError:
-    position = _count(reply, "position")
-    if reply.get("reason") == "no_tokens":
+def _refused_input(reply: Message, known: Message) -> InputError:
+    reason = reply.get("reason")
+    if reason == "labels_too_long":
+        longest = _count(reply, "max_length")
         return InputError(
-            f"Input {position + 1} has no token that the model knows. Send other text.", position=position
+            f"A label in its sentence is longer than {longest} tokens, half of what the model reads. Shorten it.",
+            parameter="candidate_labels",
         )
+    position = _count(reply, "position")
+    where = f"Input {position + 1}"
+    if isinstance(reason, str) and reason in _REFUSED:
+        return InputError(f"{where} {_REFUSED[reason]}", position=position)
+    if reason == "no_mask":
+        mask = known.get("mask_token", "[MASK]")
+        own = "" if mask == "[MASK]" else f" The model's own name for it, {mask}, does as well."
+        return InputError(
+            f"{where} has no mask within what the model reads. Put [MASK] where a word is missing.{own}",
+            position=position,
+        )
+    if reason == "too_many_masks":
+        return InputError(f"{where} has more than {_MASKS} masks. Split it.", position=position)
     longest = _count(reply, "max_length")
+    if reason == "question_too_long":
+        return InputError(
+            f"The question of input {position + 1} is longer than {longest} tokens. Shorten it.",
+            position=position,
+            max_length=longest,
+        )
     return InputError(
-        f"Input {position + 1} is longer than the {longest} tokens that the model reads. "
-        "Shorten it, or set truncate to true.",
+        f"{where} is longer than the {longest} tokens that the model reads. Shorten it, or set truncate to true.",
         position=position,
         max_length=longest,
     )

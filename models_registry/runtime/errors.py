@@ -60,10 +60,19 @@ class RunnerProtocolError(RunnerError):
 
 
 class RunnerBusyError(RunnerError):
-    """The release's turn, or room for its runner, did not come in time. No runner was harmed."""
+    """The release's turn, or room for its runner, did not come in time. No runner was harmed.
+
+    `data["retry_after_s"]`, where it is there, says when a place is likely.
+    """
 
     code: ClassVar[str] = "runner.busy"
     retryable: ClassVar[bool] = True
+
+
+class RunnerCancelledError(RunnerError):
+    """The caller gave the run up. Nothing came of it."""
+
+    code: ClassVar[str] = "runner.cancelled"
 
 
 class OutputInvalidError(RunnerError):

@@ -4,34 +4,40 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from models_registry.runtime import sandbox
+from models_registry.runtime import joining, sandbox
 from models_registry.runtime.errors import (
-    InputError,
     ModelUnloadableError,
     RunnerBusyError,
     RunnerError,
     RunnerOutOfMemoryError,
 )
+from models_registry.runtime.exchange import OnText
+from models_registry.runtime.joining import JOINED_TASKS, JoinedRefusal
 from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.runner import Runner, weights_bytes
 from models_registry.runtime.specs import DTYPES, MIB, RunnerSpec, RunResult, SandboxConfig
 from models_registry.runtime.tasks import TASKS
+from models_registry.runtime.turns import Call, Suspects, Turns
 
 logger = logging.getLogger(__name__)
 
 _BASE_BYTES = 400 * MIB  # interpreter, torch, transformers
 
-Key = tuple[str, str, str]
+_SOON_S = 5
+_SHUTTING_DOWN = "This worker is shutting down. Try again."
+
+Key = tuple[str, str, str, str]
 
 
 class _Slot:
-    """A release's place. `turn` is held while its runner is used or started."""
+    """A release's place. `turns` says who is next; `turn` is held while its runner is used or started."""
 
-    def __init__(self, charge: int) -> None:
+    def __init__(self, charge: int, *, key: Key, most_waiting: int) -> None:
+        self.key = key
+        self.turns = Turns(most_waiting=most_waiting)
         self.turn = threading.Lock()
         self.runner: Runner | None = None
         self.charge = charge
@@ -46,44 +52,67 @@ class RunnerPool:
 
     `memory_bytes` is what all runners may use together, estimated from the weights until a runner has
     run and measured after. The least recently used idle runner makes room. A runner is replaced after
-    `recycle_after` jobs.
+    `recycle_after` jobs. `most_waiting` calls may wait for one runner.
     """
 
-    def __init__(self, config: SandboxConfig, *, memory_bytes: int, recycle_after: int = 1000) -> None:
+    def __init__(
+        self, config: SandboxConfig, *, memory_bytes: int, recycle_after: int = 1000, most_waiting: int = 64
+    ) -> None:
         """Tries a sandbox first. Raises SandboxUnavailable where this machine cannot isolate a model."""
         self.plan = sandbox.require(config)
-        self._memory_bytes, self._recycle_after = memory_bytes, recycle_after
+        self._memory_bytes, self._recycle_after, self._most_waiting = memory_bytes, recycle_after, most_waiting
         self._pid = os.getpid()
         self._launcher = Launcher()
+        self._suspects = Suspects()
         self._slots: dict[Key, _Slot] = {}
         self._changed = threading.Condition()
         self._is_closed = False
 
-    def run(self, spec: RunnerSpec, inputs: Any, parameters: Any, deadline_s: float) -> RunResult:
+    def run(
+        self,
+        spec: RunnerSpec,
+        inputs: Any,
+        parameters: Any,
+        deadline_s: float,
+        *,
+        buyer: str = "",
+        on_text: OnText | None = None,
+        cancelled: threading.Event | None = None,
+    ) -> RunResult:
         """Run a model once.
 
         1. Check inputs and parameters against the task's table.
-        2. Wait for the release's turn and for room, `deadline_s` at most. Waiting harms no runner: it ends in
-           RunnerBusyError, which may be tried again.
-        3. Run. The run has all of `deadline_s`, from its turn on; what others took is not counted against it.
-           Starting a runner is not counted either; it has the configuration's `start_timeout_s`.
-        4. Check the answer. Any failure but a refused input ends the runner; the next call starts another.
+        2. Wait for the turn and for room, `deadline_s` at most. Turns go from `buyer` to buyer (`Turns`). Waiting
+           harms no runner: it ends in RunnerBusyError, which may be tried again.
+        3. Run, together with calls of equal parameters that wait too, where the task allows it. The run has all of
+           `deadline_s`, from its turn on; what others took is not counted against it. Starting a runner is not
+           counted either; it has the configuration's `start_timeout_s`.
+        4. Check the answer. Any failure but a refused input ends the runner; the next call starts another. Where
+           several calls ran together, each of them runs again alone, and gets the error that is its own.
+
+        `on_text(position, text)` gets generated text in pieces, in order, which together are the texts of the result.
+        Once `cancelled` is set the call ends; a model that is at work on it has some seconds to stop.
 
         Raises InputError, ModelUnloadableError, RunnerDeadlineError, RunnerCrashedError, RunnerBusyError,
-        RunnerOutOfMemoryError, RunnerProtocolError, OutputInvalidError, RunnerError, SandboxUnavailable.
+        RunnerCancelledError, RunnerOutOfMemoryError, RunnerProtocolError, OutputInvalidError, RunnerError,
+        SandboxUnavailable, and what `on_text` raises.
         """
         if os.getpid() != self._pid:
             raise RuntimeError("A pool belongs to the process that made it; make one after the fork.")
-        texts, checked = _validated(spec, inputs, parameters)
-        started = time.monotonic()
+        checked_inputs, checked = _validated(spec, inputs, parameters)
+        streams = on_text is not None and TASKS[spec.task].streams
+        call = Call(
+            checked_inputs,
+            checked,
+            deadline_s,
+            buyer=buyer,
+            joins=spec.task in JOINED_TASKS and (spec.key, buyer) not in self._suspects,
+            on_text=on_text if streams else None,
+            cancelled=cancelled,
+        )
         slot = self._enter(spec)
         try:
-            if not slot.turn.acquire(timeout=max(0.0, deadline_s)):
-                raise RunnerBusyError("Other runs of this model took all the time that this one had. Try again.")
-            try:
-                return self._run(spec, slot, texts, parameters=checked, started=started, deadline_s=deadline_s)
-            finally:
-                slot.turn.release()
+            return self._answer(spec, slot, call)
         finally:
             self._leave(spec, slot)
 
@@ -109,41 +138,85 @@ class RunnerPool:
                     slot.runner = None
         self._launcher.close()
 
-    def _run(
-        self,
-        spec: RunnerSpec,
-        slot: _Slot,
-        texts: list[str],
-        *,
-        parameters: Mapping[str, Any],
-        started: float,
-        deadline_s: float,
-    ) -> RunResult:
-        """Run in the release's turn. `started` is when the call began to wait for it."""
-        load_s = 0.0
+    def _answer(self, spec: RunnerSpec, slot: _Slot, call: Call) -> RunResult:
+        slot.turns.enter(call)
+        try:
+            while slot.turns.wait(call):
+                self._lead(spec, slot, call)
+                slot.turns.release(call)
+        except BaseException:
+            slot.turns.leave(call)
+            raise
+        return call.result()
+
+    def _lead(self, spec: RunnerSpec, slot: _Slot, call: Call) -> None:
+        """A turn: make sure that there is a runner, and run what may run together."""
+        if not slot.turn.acquire(timeout=max(0.0, call.until - time.monotonic())):
+            raise slot.turns.busy("Other runs of this model took all the time that this one had.")
+        try:
+            runner, load_s = self._ready(spec, slot, until=call.until)
+            calls = slot.turns.gather(call)
+            try:
+                self._run(runner, calls, load_s)
+            except BaseException as error:
+                if runner.is_closed:
+                    self._drop(slot)
+                if not self._is_settled(slot, calls, error):
+                    raise
+            else:
+                self._settle(slot)
+        finally:
+            slot.turn.release()
+
+    def _ready(self, spec: RunnerSpec, slot: _Slot, *, until: float) -> tuple[Runner, float]:
+        """A live runner, and the seconds that its start took, 0 where it was warm."""
         if slot.runner is not None and not slot.runner.is_alive():
             logger.warning("runner of %s is gone; its log ends: %s", spec.digest, slot.runner.log()[-2000:])
             self._drop(slot)
         if self._is_closed:
-            raise RunnerBusyError("This worker is shutting down. Try again.")
-        if slot.runner is None:
-            self._make_room(slot, until=started + deadline_s)
-            before = time.monotonic()
-            slot.runner = self._started(spec, slot)
-            load_s = time.monotonic() - before
-        try:
-            result = slot.runner.run(texts, parameters, until=time.monotonic() + deadline_s)
-        except InputError:
-            raise
-        except BaseException as error:
-            if isinstance(error, RunnerError):
-                logger.warning("%s on %s; the runner's log ends: %s", error.code, spec.digest, error.log[-2000:])
-            self._drop(slot)
-            raise
-        timings = {**result.timings, "load_s": load_s}
-        timings["wait_s"] = max(0.0, time.monotonic() - started - load_s - timings["run_s"])
-        self._settle(slot)
-        return replace(result, timings=timings)
+            raise RunnerBusyError(_SHUTTING_DOWN, retry_after_s=_SOON_S)
+        if slot.runner is not None:
+            return slot.runner, 0.0
+        self._make_room(slot, until=until)
+        before = time.monotonic()
+        slot.runner = self._started(spec, slot)
+        return slot.runner, time.monotonic() - before
+
+    def _run(self, runner: Runner, calls: list[Call], load_s: float) -> None:
+        """One request for all calls; each gets its result."""
+        leader = calls[0]
+        results = runner.run_joined(
+            [call.inputs for call in calls],
+            leader.parameters,
+            until=time.monotonic() + min(call.deadline_s for call in calls),
+            on_text=leader.on_text,
+            is_cancelled=lambda: all(call.is_cancelled() for call in calls),
+        )
+        now = time.monotonic()
+        for call, result in zip(calls, results, strict=True):
+            timings = {**result.timings, "load_s": load_s if call is leader else 0.0}
+            wait_s = max(0.0, now - call.asked_at - sum(timings.values()))
+            call.end(replace(result, timings={**timings, "wait_s": wait_s}))
+
+    def _is_settled(self, slot: _Slot, calls: list[Call], error: BaseException) -> bool:
+        """Whether a failure is no call's own yet: those that ran together wait again, each for a turn of its own.
+
+        So an input that ends the runner ends it alone at last, and fails nobody else.
+        """
+        is_gone = slot.runner is None and not self._is_closed
+        if isinstance(error, RunnerError) and is_gone:
+            logger.warning("%s on %s; the runner's log ends: %s", error.code, slot.key[0], error.log[-2000:])
+        if len(calls) == 1:
+            if isinstance(error, RunnerError) and is_gone:
+                self._suspects.add((slot.key, calls[0].buyer))
+                slot.turns.separate(calls[0].buyer)
+            return False
+        if isinstance(error, JoinedRefusal):
+            slot.turns.put_back(calls, alone=_at_fault(calls, error))
+        elif isinstance(error, Exception):
+            slot.turns.put_back(calls, alone=set(calls))
+        # Else the leader's thread was interrupted: nobody is at fault, and `release` sees to the others.
+        return isinstance(error, Exception)
 
     def _started(self, spec: RunnerSpec, slot: _Slot) -> Runner:
         try:
@@ -158,9 +231,9 @@ class RunnerPool:
         charge = _BASE_BYTES + 2 * weights_bytes(spec.release_path)
         with self._changed:
             if self._is_closed:
-                raise RunnerBusyError("This worker is shutting down. Try again.")
+                raise RunnerBusyError(_SHUTTING_DOWN, retry_after_s=_SOON_S)
             if spec.key not in self._slots:
-                self._slots[spec.key] = _Slot(charge)
+                self._slots[spec.key] = _Slot(charge, key=spec.key, most_waiting=self._most_waiting)
             slot = self._slots[spec.key]
             slot.users += 1
             return slot
@@ -182,7 +255,7 @@ class RunnerPool:
         while True:
             with self._changed:
                 if self._is_closed:
-                    raise RunnerBusyError("This worker is shutting down. Try again.")
+                    raise RunnerBusyError(_SHUTTING_DOWN, retry_after_s=_SOON_S)
                 used = sum(other.charge for other in self._slots.values() if other.is_charged)
                 if used + slot.charge <= self._memory_bytes:
                     slot.is_charged = True
@@ -190,7 +263,9 @@ class RunnerPool:
                 idle = [(key, other) for key, other in self._slots.items() if other.users == 0 and other.is_charged]
                 if not idle:
                     if not self._changed.wait(max(0.0, until - time.monotonic())):
-                        raise RunnerBusyError("No room for one more model came free in time. Try again.")
+                        raise RunnerBusyError(
+                            "No room for one more model came free in time. Try again.", retry_after_s=_SOON_S
+                        )
                     continue
                 key, victim = min(idle, key=lambda entry: entry[1].last_used)
                 del self._slots[key]
@@ -214,7 +289,17 @@ class RunnerPool:
             runner.close()
 
 
-def _validated(spec: RunnerSpec, inputs: Any, parameters: Any) -> tuple[list[str], dict[str, Any]]:
+def _at_fault(calls: list[Call], refusal: JoinedRefusal) -> set[Call]:
+    spans = joining.spans([len(call.inputs) for call in calls])
+    refused = [range(span.start, span.stop) for span in spans]
+    return {
+        call
+        for call, positions in zip(calls, refused, strict=True)
+        if any(position in positions for position in refusal.positions)
+    }
+
+
+def _validated(spec: RunnerSpec, inputs: Any, parameters: Any) -> tuple[list[Any], dict[str, Any]]:
     if spec.task not in TASKS:
         raise ModelUnloadableError(f"There is no task {ascii(spec.task)[:60]}. There are: {', '.join(TASKS)}.")
     if spec.dtype not in DTYPES:

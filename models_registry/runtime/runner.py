@@ -6,29 +6,31 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from weighhouse.core.errors import WeighhouseError
 
-from models_registry.runtime import answers, sandbox
+from models_registry.runtime import answers, joining, sandbox
 from models_registry.runtime.errors import (
-    InputError,
     ModelUnloadableError,
+    RunnerCancelledError,
     RunnerCrashedError,
     RunnerDeadlineError,
     RunnerError,
     RunnerOutOfMemoryError,
     RunnerProtocolError,
 )
+from models_registry.runtime.exchange import CANCELLED, OnText, Pieces, Stop
 from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.specs import RunnerSpec, RunResult
 from models_registry.runtime.tasks import TASKS
 from models_registry.runtime.wire import FrameError
 
-_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow")
 _REPLY_OVERHEAD = 64 * 1024
+_SHORTEST_GRACE_S, _LONGEST_GRACE_S = 1.0, 5.0
 _READY_LIMIT = 8 * 1024 * 1024
 
 
@@ -47,6 +49,8 @@ class Runner:
         started = time.monotonic()
         until = started + plan.config.start_timeout_s
         self.spec, self.jobs = spec, 0
+        self._is_closed = self._lives_on = False
+        self.facts: dict[str, Any] = {}
         self._plan = plan
         _versions(plan.config.libraries)
         self._process = sandbox.launch(plan, launcher, entry=entry, model=spec.release_path)
@@ -65,6 +69,11 @@ class Runner:
         self.load_s = time.monotonic() - started
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it was ended by its owner or by an error."""
+        return self._is_closed
+
+    @property
     def pid(self) -> int:
         """The launcher's process outside the sandbox."""
         return self._process.pid
@@ -80,31 +89,54 @@ class Runner:
         """The end of what it printed, for the operator."""
         return self._process.log.text()
 
-    def run(self, texts: list[str], parameters: Mapping[str, Any], *, until: float) -> RunResult:
+    def run(
+        self,
+        inputs: list[Any],
+        parameters: Mapping[str, Any],
+        *,
+        until: float,
+        on_text: OnText | None = None,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> RunResult:
         """Answer one validated request before the monotonic time `until`.
 
-        Raises InputError (the runner lives on), RunnerDeadlineError, RunnerCrashedError, RunnerOutOfMemoryError,
-        RunnerProtocolError, OutputInvalidError, RunnerError.
+        `on_text` gets pieces of generated text as they come. Once `is_cancelled` says so, the run ends: between two
+        tokens or batches, or, where the runner does not react, with the runner after a few seconds.
+
+        Raises InputError and RunnerCancelledError (the runner lives on, where it stopped by itself),
+        RunnerDeadlineError, RunnerCrashedError, RunnerOutOfMemoryError, RunnerProtocolError, OutputInvalidError,
+        RunnerError, and what `on_text` raises.
+        """
+        (result,) = self.run_joined([inputs], parameters, until=until, on_text=on_text, is_cancelled=is_cancelled)
+        return result
+
+    def run_joined(
+        self,
+        calls: list[list[Any]],
+        parameters: Mapping[str, Any],
+        *,
+        until: float,
+        on_text: OnText | None = None,
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[RunResult]:
+        """As `run`, for several callers in one request; one result each.
+
+        Raises JoinedRefusal (the runner lives on) where inputs of some were refused.
         """
         started = time.monotonic()
-        # The id is not known before the request, so that an answer cannot be sent ahead of it.
-        request = {"id": os.urandom(16), "inputs": texts, "parameters": dict(parameters)}
-        self.jobs += 1
+        inputs = [value for call in calls for value in call]
+        self.jobs += len(calls)
+        self._lives_on = False
         try:
-            if not self._process.channel.is_quiet():
-                raise self._spoke_unasked()
-            self._send(request, until=until)
-            limit = TASKS[self.spec.task].max_reply_bytes + _REPLY_OVERHEAD
-            reply = self._receive(limit=limit, until=until)
-            if reply.get("id") != request["id"]:
-                raise RunnerProtocolError("The runner answered another request. The runner was ended.")
+            reply = self._ask(inputs, parameters, until=until, on_text=on_text, is_cancelled=is_cancelled)
+            if len(calls) > 1 and _is_refusal(reply):
+                raise joining.JoinedRefusal(joining.refused_positions(reply, count=len(inputs)))
             done = self._expect(reply, "done")
-            return self._result(done, texts, parameters, started)
-        except InputError:
-            raise
+            return self._results(done, calls, parameters, started)
         except BaseException as error:
             # Whatever interrupted the exchange, its answer must not be read as the next one's.
-            self.close()
+            if not self._lives_on or isinstance(error, RunnerProtocolError):
+                self.close()
             if isinstance(error, RunnerError):
                 error.log = error.log or self._process.log.text()
             raise
@@ -115,17 +147,81 @@ class Runner:
 
     def close(self) -> None:
         """End it and give back what it held."""
+        self._is_closed = True
         self._process.close()
 
-    def _result(
-        self, done: answers.Message, texts: list[str], parameters: Mapping[str, Any], started: float
-    ) -> RunResult:
-        count = len(texts)
-        return RunResult(
-            outputs=answers.outputs(self.spec.task, done, count=count, known=self.facts),
-            fingerprint=self._fingerprint(answers.batches(done, count=count), parameters),
-            timings={"run_s": time.monotonic() - started},
-            usage=answers.usage(done, count=count),
+    def _ask(
+        self,
+        inputs: list[Any],
+        parameters: Mapping[str, Any],
+        *,
+        until: float,
+        on_text: OnText | None,
+        is_cancelled: Callable[[], bool],
+    ) -> dict[str, Any]:
+        """Send a request and return its last word, `done` or `failed`; pieces of text are handed on before."""
+        if not self._process.channel.is_quiet():
+            raise self._spoke_unasked()
+        if is_cancelled():
+            self._lives_on = True  # it knows of nothing yet
+            raise RunnerCancelledError(CANCELLED)
+        # The id is not known before the request, so that an answer cannot be sent ahead of it.
+        identity = os.urandom(16)
+        task = TASKS[self.spec.task]
+        request = {
+            "id": identity,
+            "inputs": task.wire_inputs(inputs),
+            "parameters": dict(parameters),
+            "streams": on_text is not None,
+        }
+        most_bytes = task.max_reply_bytes
+        pieces = _pieces(on_text, len(inputs), parameters, most_bytes) if on_text is not None else None
+        stop = Stop(
+            tell=lambda: self._process.channel.send({"cancel": identity}, until=time.monotonic() + _SHORTEST_GRACE_S),
+            is_cancelled=is_cancelled,
+            # Longer than a new start takes it is not worth waiting for.
+            grace_s=max(_SHORTEST_GRACE_S, min(self.load_s, _LONGEST_GRACE_S)),
+        )
+        self._send(request, until=until, look=stop.look_early)
+        while True:
+            reply = self._receive(limit=most_bytes + _REPLY_OVERHEAD, until=until, look=stop.look)
+            if reply.get("id") != identity:
+                raise RunnerProtocolError("The runner answered another request. The runner was ended.")
+            if pieces is None or reply.get("kind") != "part":
+                break
+            pieces.take(reply, stop)
+        self._lives_on = stop.reason is not None or _is_refusal(reply)
+        if stop.reason is not None:
+            raise stop.reason
+        if pieces is not None and reply.get("kind") == "done":
+            pieces.check(self._outputs(reply, inputs, parameters))
+        return reply
+
+    def _results(
+        self, done: answers.Message, calls: list[list[Any]], parameters: Mapping[str, Any], started: float
+    ) -> list[RunResult]:
+        counts = list(map(len, calls))
+        count = sum(counts)
+        outputs = self._outputs(done, [value for call in calls for value in call], parameters)
+        most = answers.rows_most(self.spec.task, count=count, parameters=parameters)
+        shapes, usage = answers.batches(done, count=count, most=most), answers.usage(done, count=count)
+        shares = [joining.Share(slice(None), usage, shapes)]
+        if len(calls) > 1:
+            shares = joining.shares(done, counts, usage=usage, batches=shapes)
+        run_s = time.monotonic() - started
+        return [
+            RunResult(
+                outputs=outputs[share.rows],
+                fingerprint=self._fingerprint(share.batches, parameters),
+                timings={"run_s": run_s},
+                usage=share.usage,
+            )
+            for share in shares
+        ]
+
+    def _outputs(self, done: answers.Message, inputs: list[Any], parameters: Mapping[str, Any]) -> list[Any]:
+        return answers.outputs(
+            self.spec.task, done, count=len(inputs), known=self.facts, inputs=inputs, parameters=parameters
         )
 
     def _fingerprint(self, shapes: list[list[int]], parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,17 +240,17 @@ class Runner:
             "batches": shapes,
         }
 
-    def _send(self, message: dict[str, Any], *, until: float) -> None:
+    def _send(self, message: dict[str, Any], *, until: float, look: Callable[[], None] | None = None) -> None:
         try:
-            self._process.channel.send(message, until=until)
+            self._process.channel.send(message, until=until, look=look)
         except TimeoutError as error:
             raise self._late() from error
         except OSError as error:
             raise self._ended() from error
 
-    def _receive(self, *, limit: int, until: float) -> dict[str, Any]:
+    def _receive(self, *, limit: int, until: float, look: Callable[[], None] | None = None) -> dict[str, Any]:
         try:
-            return self._process.channel.receive(limit=limit, until=until)
+            return self._process.channel.receive(limit=limit, until=until, look=look)
         except TimeoutError as error:
             raise self._late() from error
         except FrameError as error:
@@ -170,7 +266,7 @@ class Runner:
         raise RunnerProtocolError("The runner sent another message than was due. The runner was ended.")
 
     def _failure(self, message: dict[str, Any]) -> WeighhouseError:
-        return answers.failure(message)
+        return answers.failure(message, known=self.facts)
 
     def _late(self) -> RunnerError:
         return RunnerDeadlineError("The model did not answer in time; it was stopped. Send less, or allow more time.")
@@ -189,6 +285,18 @@ class Runner:
         if not self._process.is_alive():
             return self._ended()
         return RunnerProtocolError("The runner spoke unasked. The runner was ended.")
+
+
+def _is_refusal(reply: answers.Message) -> bool:
+    """Whether the runner says that inputs are at fault: found before anything was computed, so that it may live on."""
+    if reply.get("kind") != "failed":
+        return False
+    return reply.get("code") == "input.invalid" or reply.get("reason") == "vocabulary"
+
+
+def _pieces(on_text: OnText, count: int, parameters: Mapping[str, Any], most_bytes: int) -> Pieces:
+    most_pieces = count * (int(parameters.get("max_new_tokens", 0)) + 1)
+    return Pieces(on_text, count=count, most_pieces=most_pieces, most_bytes=most_bytes)
 
 
 def weights_bytes(release: Path) -> int:

@@ -58,6 +58,8 @@ class RunnerSpec:
 
     `dtype` is what the network computes in (float32, bfloat16, float16); pooling and scores are fp32 always.
 
+    `dedicated_to` names who shares the runner: one buyer's runner is never another's. Empty is everybody.
+
     The directory and its files must be readable by others (0755, 0644): a runner has a user of its own.
     """
 
@@ -65,11 +67,12 @@ class RunnerSpec:
     digest: str
     task: str
     dtype: str = "float32"
+    dedicated_to: str = ""
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> tuple[str, str, str, str]:
         """What makes two specs share a runner."""
-        return (self.digest, self.task, self.dtype)
+        return (self.digest, self.task, self.dtype, self.dedicated_to)
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,18 @@ with `RunnerChannel`, whose peer is trusted. Imported inside the sandbox as well
 """
 
 import os
+import select
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
 
 _LENGTH = struct.Struct(">I")
 _REQUEST_LIMIT = 64 * 1024 * 1024
+_LOOK_S = 0.05
 
 
 class FrameError(Exception):
@@ -50,17 +53,26 @@ class HostChannel:
     def __init__(self, end: socket.socket) -> None:
         self._end = end
 
-    def send(self, message: dict[str, Any], *, until: float) -> None:
-        """Write a frame before the monotonic time `until`. Raises TimeoutError, OSError."""
-        self._end.settimeout(_left(until))
-        self._end.sendall(encode(message))
+    def send(self, message: dict[str, Any], *, until: float, look: Callable[[], None] | None = None) -> None:
+        """Write a frame before the monotonic time `until`. Raises TimeoutError, OSError. `look` is as in `receive`."""
+        view = memoryview(encode(message))
+        while view:
+            self._set_timeout(until, look)
+            try:
+                view = view[self._end.send(view) :]
+            except TimeoutError:
+                continue  # `_left` says when the time is over
 
-    def receive(self, *, limit: int, until: float) -> dict[str, Any]:
-        """Read a frame of at most `limit` bytes. Raises TimeoutError, EOFError, OSError, FrameError."""
-        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size, until))
+    def receive(self, *, limit: int, until: float, look: Callable[[], None] | None = None) -> dict[str, Any]:
+        """Read a frame of at most `limit` bytes. Raises TimeoutError, EOFError, OSError, FrameError.
+
+        `look` is called at least twenty times a second while nothing comes, and between parts. What it raises ends
+        the reading, in the midst of a frame too.
+        """
+        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size, until, look))
         if length > limit:
             raise FrameError(f"a frame of {length} bytes where at most {limit} are accepted")
-        return decode(self._exactly(length, until))
+        return decode(self._exactly(length, until, look))
 
     def is_quiet(self) -> bool:
         """Whether nothing waits to be read. Before a request anything that waits is forged, or the end."""
@@ -77,17 +89,27 @@ class HostChannel:
         """Close this end; the runner then reads the end of the stream and leaves."""
         self._end.close()
 
-    def _exactly(self, count: int, until: float) -> bytes:
+    def _exactly(self, count: int, until: float, look: Callable[[], None] | None) -> bytes:
         # recv drops file descriptors that the peer attaches. The buffer grows with what came,
         # so that a length alone reserves no memory.
         buffer = bytearray()
         while len(buffer) < count:
-            self._end.settimeout(_left(until))
-            part = self._end.recv(min(count - len(buffer), 1 << 20))
+            self._set_timeout(until, look)
+            try:
+                part = self._end.recv(min(count - len(buffer), 1 << 20))
+            except TimeoutError:
+                continue  # `_left` says when the time is over
             if not part:
                 raise EOFError
             buffer += part
         return bytes(buffer)
+
+    def _set_timeout(self, until: float, look: Callable[[], None] | None) -> None:
+        left = _left(until)
+        if look is not None:
+            look()
+            left = min(left, _LOOK_S)
+        self._end.settimeout(left)
 
 
 class RunnerChannel:
@@ -101,6 +123,12 @@ class RunnerChannel:
         view = memoryview(encode(message))
         while view:
             view = view[os.write(self._descriptor, view) :]
+
+    def is_waiting(self) -> bool:
+        """Whether the host has sent something, or is gone."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return bool(poll.poll(0))
 
     def receive(self) -> dict[str, Any]:
         """Read a frame. Raises EOFError when the host is gone."""

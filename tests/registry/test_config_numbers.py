@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from models_registry.intake.architectures import ARCHITECTURES
 from models_registry.intake.config_numbers import number_refusals
-from models_registry.intake.model_files import ARCHITECTURES
 
 KINDS = [(kind, name) for architectures in ARCHITECTURES.values() for kind, name in architectures.items()]
 

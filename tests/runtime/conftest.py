@@ -1,5 +1,8 @@
 """One pool for the tests that only use it; those that break things make their own."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 
 from models_registry.runtime.pool import RunnerPool
@@ -19,9 +22,20 @@ def pool(config):
     pool.close()
 
 
+class Specs(dict[str, RunnerSpec]):
+    """How to run the tiny model of each task."""
+
+    def __init__(self, models: Mapping[str, Path]) -> None:
+        self._models = models
+
+    def __missing__(self, task: str) -> RunnerSpec:
+        self[task] = spec_of(self._models[task], task)
+        return self[task]
+
+
 @pytest.fixture(scope="session")
-def specs(tiny_models) -> dict[str, RunnerSpec]:
-    return {task: spec_of(path, task) for task, path in tiny_models.items()}
+def specs(tiny_models) -> Mapping[str, RunnerSpec]:
+    return Specs(tiny_models)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

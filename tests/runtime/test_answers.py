@@ -119,3 +119,159 @@ def test_failure_of_a_long_input_names_position_and_limit():
     reply = {"code": "input.invalid", "reason": "too_long", "position": 1, "max_length": 62}
     error = answers.failure(reply)
     assert isinstance(error, InputError) and "Input 2 is longer than the 62 tokens" in error.message
+
+
+LABELS = ["O", "B-PER", "I-PER"]
+TEXT = "Simon \U0001f600 Stevin"
+
+
+def read(task, reply, *, inputs=(TEXT,), **parameters):
+    known = {"labels": LABELS, "mask_token": "<mask>"}
+    return answers.outputs(task, reply, count=len(inputs), known=known, inputs=inputs, parameters=parameters)
+
+
+def test_entity_is_cut_out_of_the_text_that_was_sent():
+    (found,) = read("token-classification", {"entities": [[[1, 0.5, 0, 5], [2, 0.25, 8, 14]]]}, aggregation="none")
+    assert found == [
+        {"label": "B-PER", "start": 0, "end": 5, "text": "Simon", "score": 0.5},
+        {"label": "I-PER", "start": 8, "end": 14, "text": "Stevin", "score": 0.25},
+    ]
+    ((joined,),) = read("token-classification", {"entities": [[[2, 0.5, 8, 14]]]}, aggregation="simple")
+    assert joined["label"] == "PER"
+
+
+@pytest.mark.parametrize(
+    "entities",
+    [
+        None,
+        [],
+        [[], []],
+        ["text"],
+        [[[1, 0.5, 0]]],
+        [[[3, 0.5, 0, 5]]],
+        [[[-1, 0.5, 0, 5]]],
+        [[[True, 0.5, 0, 5]]],
+        [[["B-PER", 0.5, 0, 5]]],
+        [[[1, 0.5, 5, 0]]],
+        [[[1, 0.5, 0, 15]]],
+        [[[1, 0.5, -1, 5]]],
+        [[[1, 0.5, 0.0, 5]]],
+        [[[1, 1, 0, 5]]],
+        [[[1, "0.5", 0, 5]]],
+        [[[1, 0.5, 0, 5]] * 9000],
+    ],
+)
+def test_entities_that_cannot_be_right_are_a_protocol_error(entities):
+    with pytest.raises(RunnerProtocolError):
+        read("token-classification", {"entities": entities}, aggregation="none")
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_score_that_is_not_finite_is_output_invalid(score):
+    pair = {"question": "q", "context": TEXT}
+    for task, reply, inputs in [
+        ("token-classification", {"entities": [[[1, score, 0, 5]]]}, (TEXT,)),
+        ("question-answering", {"spans": [[score, 0, 5]]}, (pair,)),
+        ("fill-mask", {"masks": [[[["a", 1, score]]]]}, (TEXT,)),
+    ]:
+        with pytest.raises(OutputInvalidError):
+            read(task, reply, inputs=inputs, aggregation="none", top_k=5)
+
+
+@pytest.mark.parametrize(
+    "spans", [None, [], [[0.5, 0, 99]], [[0.5, 3, 2]], [[0.5, 0]], [[0.5, 0, 1], [0.5, 0, 1]], [7]]
+)
+def test_answer_outside_the_context_is_a_protocol_error(spans):
+    with pytest.raises(RunnerProtocolError):
+        read("question-answering", {"spans": spans}, inputs=({"question": "a" * 200, "context": TEXT},))
+
+
+def test_impossible_answer_is_empty():
+    pair = {"question": "q", "context": TEXT}
+    (answer,) = read("question-answering", {"spans": [[0.5, 0, 0]]}, inputs=(pair,))
+    assert answer == {"start": 0, "end": 0, "text": "", "score": 0.5}
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        None,
+        [],
+        [[[["a", 1, 0.5]] * 3]],
+        [[[["a", 1, 0.5]]] * 17],
+        [[[["a", -1, 0.5]]]],
+        [[[["a", 1.0, 0.5]]]],
+        [[[["a" * 300, 1, 0.5]]]],
+        [[[[b"a", 1, 0.5]]]],
+        [[[["a", 1]]]],
+    ],
+)
+def test_masks_that_cannot_be_right_are_a_protocol_error(masks):
+    with pytest.raises(RunnerProtocolError):
+        read("fill-mask", {"masks": masks}, top_k=2)
+
+
+def test_own_labels_are_those_of_the_request():
+    reply = {"shape": [1, 2], "data": np.array([[0.25, 0.75]], "<f4").tobytes()}
+    assert read("zero-shot-classification", reply, candidate_labels=["a", "b"]) == [
+        [{"label": "b", "score": 0.75}, {"label": "a", "score": 0.25}]
+    ]
+    with pytest.raises(OutputInvalidError, match="2 scores for its 3 labels"):
+        read("zero-shot-classification", reply, candidate_labels=["a", "b", "c"])
+
+
+def test_images_have_their_best_labels_alone():
+    (found,) = read("image-classification", table(1, 3), top_k=2)
+    assert len(found) == 2
+    with pytest.raises(OutputInvalidError, match="4 scores for its 3 labels"):
+        read("image-classification", table(1, 4), top_k=2)
+
+
+@pytest.mark.parametrize("texts", [None, [], ["text"], [{"text": 7}], [{"text": "a", "more": 1}], [{}]])
+def test_transcripts_of_another_form_are_a_protocol_error(texts):
+    with pytest.raises(RunnerProtocolError):
+        read("automatic-speech-recognition", {"texts": texts})
+
+
+def test_nul_in_a_transcript_is_mended():
+    assert read("automatic-speech-recognition", {"texts": [{"text": "a\0b"}]}) == [{"text": "a\ufffdb"}]
+
+
+def test_several_rows_may_stand_for_one_input_where_the_task_says_so():
+    most = answers.rows_most("zero-shot-classification", count=2, parameters={"candidate_labels": ["a", "b", "c"]})
+    assert answers.batches({"batches": [[4, 9], [2, 9]]}, count=2, most=most) == [[4, 9], [2, 9]]
+    for shapes in ([[1, 9]], [[7, 9]], [[1, 9]] * 7):
+        with pytest.raises(RunnerProtocolError):
+            answers.batches({"batches": shapes}, count=2, most=most)
+
+
+@pytest.mark.parametrize("change", [{"mask_token": None}, {"mask_token": "x" * 300}, {"mask_token": 7}])
+def test_mask_token_that_cannot_be_right_is_a_protocol_error(change):
+    good = {"device": "cpu", "cpu_capability": "AVX2", "max_length": 512, "mask_token": "<mask>"}
+    assert answers.facts(good, task="fill-mask")["mask_token"] == "<mask>"
+    with pytest.raises(RunnerProtocolError):
+        answers.facts({**good, **change}, task="fill-mask")
+
+
+def test_missing_mask_is_named_as_this_model_names_it():
+    error = answers.failure(
+        {"code": "input.invalid", "reason": "no_mask", "position": 2}, known={"mask_token": "<mask>"}
+    )
+    assert error.message.startswith("Input 3 has no mask") and "<mask>" in error.message
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("no_chat_template", "no chat template"),
+        ("chat_template", "take turns"),
+        ("unreadable", "damaged"),
+        ("too_many_masks", "more than 16 masks"),
+        ("question_too_long", "question of input 1 is longer than 9 tokens"),
+        ("labels_too_long", "longer than 9 tokens"),
+        (["too_long"], "longer than the 9 tokens"),
+    ],
+)
+def test_refused_input_has_a_sentence_of_ours(reason, words):
+    error = answers.failure({"code": "input.invalid", "reason": reason, "position": 0, "max_length": 9})
+    assert isinstance(error, InputError) and words in error.message

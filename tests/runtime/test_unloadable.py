@@ -1,10 +1,6 @@
 """Releases that intake would refuse, or should have: each gives its code, and the pool goes on."""
 
-import json
-import shutil
-
 import pytest
-from safetensors.numpy import load_file, save_file
 
 from models_registry.runtime.errors import (
     InputError,
@@ -14,6 +10,7 @@ from models_registry.runtime.errors import (
     RunnerOutOfMemoryError,
 )
 from tests.fixtures.weights import readable
+from tests.runtime.spoil import change_config, change_weights, copied
 from tests.runtime.support import spec_of
 
 SLOW = pytest.mark.slow  # a runner's start for one more spelling of the same refusal
@@ -22,20 +19,7 @@ SLOW = pytest.mark.slow  # a runner's start for one more spelling of the same re
 @pytest.fixture
 def classifier(tiny_classifier, tmp_path):
     """A copy to spoil."""
-    return readable(shutil.copytree(tiny_classifier, tmp_path / "release"))
-
-
-def change_config(release, **changes):
-    path = release / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def change_weights(release, change):
-    path = release / "model.safetensors"
-    tensors = load_file(path)
-    change(tensors)
-    save_file(tensors, path, metadata={"format": "pt"})
-    readable(release)
+    return copied(tiny_classifier, tmp_path)
 
 
 def run(pool, release, text="a good house"):
@@ -64,7 +48,7 @@ def test_weights_of_nan_give_no_answer(pool, classifier):
 
 
 def test_logits_of_nan_give_no_text(pool, tiny_generator, tmp_path):
-    release = readable(shutil.copytree(tiny_generator, tmp_path / "release"))
+    release = copied(tiny_generator, tmp_path)
     change_weights(release, lambda tensors: tensors["model.norm.weight"].fill(float("nan")))
     with pytest.raises(OutputInvalidError, match="NaN"):
         pool.run(spec_of(release, "text-generation"), "good", {}, 60)

@@ -65,6 +65,32 @@ def test_dribbled_bytes_do_not_extend_the_deadline(ends):
     assert time.monotonic() - started < 1
 
 
+@pytest.mark.parametrize("sent", [b"", struct.pack(">I", 100) + b"x"])
+def test_look_ends_the_reading_within_a_frame_too(ends, sent):
+    host, theirs = ends
+    theirs.sendall(sent)
+    looks = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) > 3:
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        host.receive(limit=1000, until=soon(60), look=look)
+
+
+def test_runner_sees_whether_the_host_has_spoken(ends):
+    host, theirs = ends
+    runner = RunnerChannel(theirs.fileno())
+    assert not runner.is_waiting()
+    host.send({"cancel": b"x"}, until=soon())
+    assert runner.is_waiting()
+    runner.receive()
+    host.close()
+    assert runner.is_waiting()
+
+
 def test_closed_end_is_end_of_file(ends):
     host, theirs = ends
     theirs.close()

@@ -54,7 +54,8 @@ def process_table(config: DemoConfig, *, samples: bool) -> list[tuple[str, str |
     gunicorn = ["--bind", web, "--worker-class", "gthread", "--workers", "1", "--threads", "32"]
     gunicorn += ["--timeout", "120", "--graceful-timeout", "3", "--access-logfile", "-"]
     celery = [*python, "-m", "celery", "-A", "marketplace"]
-    worker = ["--pool", "threads", "--concurrency", "3", "-Q", "inference,default", "-n", "worker@demo"]
+    # Threads mostly wait for a runner, and those that wait together are answered together.
+    worker = ["--pool", "threads", "--concurrency", "16", "-Q", "inference,default", "-n", "worker@demo"]
     # Of its own: a flood of releases to check must not hold up jobs and chores.
     intake = ["--pool", "threads", "--concurrency", "1", "-Q", "intake,fetch", "-n", "intake@demo"]
     beat = ["--schedule", str(config.directory / "beat"), "--pidfile", ""]

@@ -35,7 +35,7 @@ def run(request: HttpRequest, model_id: int) -> HttpResponse:
     """Turn the form into a job. The page's nonce makes a form that is sent twice one job."""
     model = registry.model_get(model_id)
     release = registry.release_latest(model_id)
-    form = RunForm(TASKS[release.task], request.POST)
+    form = RunForm(TASKS[release.task], request.POST, request.FILES)
     if not form.is_valid():
         context = {"form": form, "model": model}
         template = "storefront/parts/run_invalid.html" if _is_fragment(request) else "storefront/run_invalid.html"

@@ -1,7 +1,8 @@
 """The production payload: import, lock, load one model, answer requests until the host leaves.
 
 The messages, in order: host `begin` (options), runner `locked`; host `load`, runner `ready` or `failed`;
-then host `run`, runner `done` or `failed`, with the request's id. A failure carries a code and, for a
+then host `run`, runner `done` or `failed`, with the request's id, and before it, where the request streams, `part`
+for each piece of text. While a request runs, `cancel` with its id may come. A failure carries a code and, for a
 model that cannot be loaded, a reason from a fixed list; details go to stderr, which the operator reads.
 """
 
@@ -21,6 +22,25 @@ class Refusal(Exception):
     def __init__(self, code: str, reason: str = "", **data: Any) -> None:
         super().__init__(code, reason)
         self.fields = {"code": code, "reason": reason, **data}
+
+
+class Exchange:
+    """The request that is being answered: whether it is still wanted, and who reads along."""
+
+    def __init__(self, channel: RunnerChannel, request: dict[str, Any]) -> None:
+        self._channel, self._identity = channel, request["id"]
+        self._streams = request.get("streams", False)
+
+    def check(self) -> None:
+        """Raises Refusal once the host does not want the answer any more."""
+        while self._channel.is_waiting():
+            if self._channel.receive().get("cancel") == self._identity:
+                raise Refusal("runner.cancelled")
+
+    def part(self, position: int, text: str) -> None:
+        """Send a piece of an input's text, if somebody reads along."""
+        if self._streams:
+            self._channel.send({"kind": "part", "id": self._identity, "position": position, "text": text})
 
 
 def main(channel: RunnerChannel) -> None:
@@ -63,8 +83,13 @@ def _load(channel: RunnerChannel, models: Any) -> Any:
 
 def _answer(channel: RunnerChannel, model: Any) -> None:
     request = channel.receive()
+    if "cancel" in request:
+        return  # it came after the answer
+    model.exchange = Exchange(channel, request)
     try:
         reply = {"kind": "done", **model.run(request["inputs"], request["parameters"])}
+    except EOFError:
+        raise  # the host is gone
     except Refusal as refusal:
         reply = {"kind": "failed", **refusal.fields}
     except Exception as error:  # noqa: BLE001 - likewise

@@ -184,3 +184,118 @@ def eats_memory(channel):
         for page in range(0, 2**24, 4096):
             area[page] = 1
         held.append(area)
+
+
+def keyed(channel):
+    """Answers any number of inputs well, and falls over one of three words: `poison`, `tarpit`, `forged`."""
+    loaded(channel)
+    while True:
+        request = channel.receive()
+        inputs = request.get("inputs", [])
+        if any("poison" in text for text in inputs):
+            os._exit(3)
+        if any("tarpit" in text for text in inputs):
+            time.sleep(600)
+        count = len(inputs)
+        changes = {
+            "data": struct.pack("<2f", 0.25, 0.5) * count,
+            "shape": [count, 2],
+            "batches": [[count, 3]],
+            "input_tokens": 3 * count,
+            "row_tokens": [3] * count,
+            "row_batches": [0] * count,
+        }
+        if any("forged" in text for text in inputs):
+            changes["row_tokens"] = [3 * count] + [0] * (count - 1) + [1]
+        channel.send({**GOOD, **changes, "id": request["id"]})
+
+
+WRITTEN = {
+    "kind": "done",
+    "texts": [{"text": "one two", "finish_reason": "stop", "output_tokens": 2}],
+    "batches": [[1, 3]],
+    "input_tokens": 3,
+    "output_tokens": 2,
+    "truncated": [],
+}
+
+
+def writing(*parts, **change):
+    """A payload that sends pieces of text and then the text. A piece is a position and a text, or a whole message."""
+
+    def payload(channel: RunnerChannel) -> None:
+        loaded(channel)
+        while True:
+            identity = channel.receive().get("id")
+            for part in parts:
+                fields = part if isinstance(part, dict) else {"position": part[0], "text": part[1]}
+                channel.send({"kind": "part", "id": identity, **fields})
+            channel.send({**WRITTEN, "id": identity, **change})
+
+    return payload
+
+
+def pieces_good(channel):
+    writing((0, "one "), (0, "two"))(channel)
+
+
+def pieces_of_another_text(channel):
+    writing((0, "one "), (0, "three"))(channel)
+
+
+def pieces_too_few(channel):
+    writing((0, "one "))(channel)
+
+
+def pieces_for_nobody(channel):
+    writing((1, "one two"))(channel)
+
+
+def pieces_at_minus_one(channel):
+    writing((-1, "one two"))(channel)
+
+
+def pieces_at_true(channel):
+    writing((False, "one two"))(channel)
+
+
+def pieces_without_text(channel):
+    writing({"position": 0}, (0, "one two"))(channel)
+
+
+def pieces_empty(channel):
+    writing((0, ""), (0, "one two"))(channel)
+
+
+def pieces_of_bytes(channel):
+    writing((0, b"one two"))(channel)
+
+
+def pieces_too_long(channel):
+    writing((0, "x" * 70_000))(channel)
+
+
+def pieces_too_many(channel):
+    writing(*[(0, "x")] * 10_000)(channel)
+
+
+def pieces_under_another_id(channel):
+    writing({"id": b"0" * 16, "position": 0, "text": "one two"})(channel)
+
+
+def pieces_for_ever(channel):
+    """Whole megabytes at a time, for as long as somebody reads."""
+    loaded(channel)
+    identity = channel.receive()["id"]
+    while True:
+        channel.send({"kind": "part", "id": identity, "position": 0, "text": "x" * 60_000})
+
+
+def dribbles(channel):
+    """The beginning of an answer that never ends."""
+    loaded(channel)
+    channel.receive()
+    os.write(channel._descriptor, b"\0\1\0\0")
+    while True:
+        os.write(channel._descriptor, b"x")
+        time.sleep(0.02)
