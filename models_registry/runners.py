@@ -35,7 +35,9 @@ def runner_pool() -> RunnerPool:
     with _making:
         if pid not in _made:
             _made.clear()  # a parent's pool, which means nothing after a fork
-            _made[pid] = RunnerPool(sandbox_config(), memory_bytes=settings.RUNNER_POOL_MEMORY_BYTES)
+            _made[pid] = RunnerPool(
+                sandbox_config(), memory_bytes=settings.RUNNER_POOL_MEMORY_BYTES, spares=settings.SANDBOX_SPARES
+            )
         return _made[pid]
 
 
