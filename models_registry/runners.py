@@ -6,6 +6,9 @@ from pathlib import Path
 
 from django.conf import settings
 
+from models_registry.runtime import clearance, sandbox
+from models_registry.runtime.errors import SandboxUnavailable
+from models_registry.runtime.plan import Plan
 from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.specs import SandboxConfig
 
@@ -24,6 +27,36 @@ def sandbox_config() -> SandboxConfig:
         cgroup_root=Path(settings.SANDBOX_CGROUP) if settings.SANDBOX_CGROUP else None,
         first_uid=settings.SANDBOX_FIRST_UID,
     )
+
+
+def private_files() -> list[Path]:
+    """Files of this site that no model may read, for the self-check to try."""
+    private = [Path(settings.BASE_DIR) / "manage.py", Path(settings.BASE_DIR) / ".env"]
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        private.append(Path(str(database["NAME"])))
+    return private
+
+
+def sandbox_require() -> Plan:
+    """A sandbox that works and that holds, or SandboxUnavailable with a sentence that says what to do.
+
+    Asked before a process takes work that runs models. The first time after a boot or a change it takes ten seconds.
+    """
+    plan = sandbox.require(sandbox_config())
+    try:
+        clearance.require_held(plan, record=clearance_record(), files=private_files())
+    except OSError as error:
+        raise SandboxUnavailable(
+            f"The outcome of the sandbox's self-check cannot be kept in WEIGHHOUSE_VAR_DIR: {error.strerror}. "
+            "Let the worker's user write there."
+        ) from error
+    return plan
+
+
+def clearance_record() -> Path:
+    """Where this machine's outcome is kept, one file for each user that workers have."""
+    return Path(settings.VAR_DIR) / f"sandbox-held-{os.geteuid()}.json"
 
 
 def runner_pool() -> RunnerPool:

@@ -12,8 +12,7 @@ from weighhouse.core.errors import WeighhouseError
 
 from marketplace.checks import unsafe_refuse
 from marketplace.inference.tasks import job_sweep
-from models_registry.runners import runner_pool, runner_pool_close, sandbox_config
-from models_registry.runtime import sandbox
+from models_registry.runners import runner_pool, runner_pool_close, sandbox_require
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ def sandbox_refuse_without(options: dict[str, Any] | None = None, **_: Any) -> N
     if not SANDBOXED_QUEUES.intersection(queue_names((options or {}).get("queues"))):
         return
     try:
-        plan = sandbox.require(sandbox_config())
+        plan = sandbox_require()
     except WeighhouseError as error:
         raise SystemExit(f"This worker does not start: {error.message} [{error.code}]") from error
     logger.info("The sandbox works: %s", plan.isolation)
