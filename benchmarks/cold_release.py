@@ -18,6 +18,7 @@ from pathlib import Path
 
 from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.specs import MIB, RunnerSpec, SandboxConfig
+from models_registry.runtime.starter import RunnerStarter
 
 TASK = "feature-extraction"
 TEXT = "A weigh house certified goods before they were traded."
@@ -54,6 +55,25 @@ def wait_for_spare(pool: RunnerPool) -> int:
     return pool._starter.spare_pids()[0]
 
 
+def warm_runs(spec: RunnerSpec) -> tuple[float, float, int]:
+    """Medians of a loaded release's runs in ms: alone, and while a spare starts in the background."""
+    pool = RunnerPool(SandboxConfig(threads=1), memory_bytes=3072 * MIB)
+    pool.run(spec, TEXT, {}, 60)
+    quiet = [warm_run(pool, spec) for _ in range(200)]
+    pool._starter = RunnerStarter(pool.plan, pool._launcher, spares=1)
+    disturbed = []
+    while not pool._starter.spare_pids():
+        disturbed.append(warm_run(pool, spec))
+    pool.close()
+    return statistics.median(quiet), statistics.median(disturbed), len(disturbed)
+
+
+def warm_run(pool: RunnerPool, spec: RunnerSpec) -> float:
+    started = time.perf_counter()
+    pool.run(spec, TEXT, {}, 60)
+    return (time.perf_counter() - started) * 1000
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
@@ -86,6 +106,8 @@ def main() -> None:
         print(f"{name:<14} {statistics.median(column):8.2f} {min(column):8.2f}")
     extra = statistics.median(spare - process for spare, process, _ in rows)
     print(f"\na spare is {extra:+.2f} s from the process (goal: at most +{GOAL_S} s)")
+    quiet, disturbed, count = warm_runs(spec)
+    print(f"a warm run, ms: {quiet:.1f} alone, {disturbed:.1f} while a spare starts (medians, {count} runs meanwhile)")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def mount(pid: int, directory: str, target: str) -> None:
 
     1. Find process 1 of the sandbox, and open its mount namespace before looking whether it is still the one.
     2. Make a detached, read-only copy of the directory's mount, without what is mounted below it.
-    3. Enter the namespace, and attach the copy. Nothing is executed or read in there.
+    3. Enter the namespace, and attach the copy where nothing is mounted yet. Nothing is executed or read in there.
 
     Root may do so at once. Somebody else needs rights over mounts twice: over those of the host, which a user
     namespace of its own gives, and over the sandbox's, which its namespace's owner has. Raises OSError.
@@ -47,6 +47,8 @@ def mount(pid: int, directory: str, target: str) -> None:
         tree = _detached_by_another(directory)
         _enter(fcntl.ioctl(namespace, _GET_OWNING_USERNS), _NEW_USER)
     _enter(namespace, _NEW_MOUNTS)
+    if Path(target).stat().st_dev != Path(target).parent.stat().st_dev:
+        raise OSError("the sandbox has a release already")
     _call(_MOVE_MOUNT, tree, b"", _HERE, target.encode(), _FROM_EMPTY_PATH)
 
 

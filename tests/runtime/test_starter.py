@@ -199,6 +199,18 @@ def test_machine_that_permits_no_mount_into_a_sandbox_starts_runners_anew(
     assert eventually(lambda: not is_running(pid)) and not starter._is_missing()
 
 
+@pytest.mark.parametrize("was_spare", [True, False], ids=["spare", "started for it"])
+def test_sandbox_with_a_release_gets_no_other(starter_of, plan, spec, tiny_classifier, was_spare):
+    starter = starter_of(spares=int(was_spare))
+    if was_spare:
+        spare_of(starter)
+    runner = starter.start(spec)
+    before = releases_in(runner.pid)
+    with pytest.raises(sandbox.NotGivenError, match="has a release already"):
+        sandbox.give(plan, runner._process, tiny_classifier)
+    assert len(before) == 1 and releases_in(runner.pid) == before
+
+
 def test_process_that_is_no_sandbox_is_not_entered(plan, tiny_embedder):
     with subprocess.Popen(["sh", "-c", "sleep 60; true"]) as shell:
         assert eventually(lambda: len(family(shell.pid)) == 2)
