@@ -192,7 +192,8 @@ class RunnerStarter:
                 reason = (process.log.last_line() if process else "") or type(error).__name__
                 logger.warning("A spare runner did not start: %s", reason)
         with self._changed:
-            is_kept = process is not None and self._coming is process and not self._is_closed and _is_good(process)
+            is_wanted = not self._is_closed and self._wanted > len(self._ready)
+            is_kept = process is not None and self._coming is process and is_wanted and _is_good(process)
             self._coming = self._background = None
             if is_kept and process is not None:
                 self._ready.append(process)
