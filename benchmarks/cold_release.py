@@ -35,12 +35,11 @@ print(time.perf_counter() - started)
 
 
 def first_result(pool: RunnerPool, spec: RunnerSpec) -> float:
-    started = time.perf_counter()
     result = pool.run(spec, TEXT, {}, 60)
-    taken = time.perf_counter() - started
     if result.timings["load_s"] == 0:
         raise SystemExit("The release was loaded already; this measures nothing.")
-    return taken
+    # Not the time of the whole call: ending the runner afterwards, to make the next run a first one, is no part of it.
+    return sum(result.timings.values())
 
 
 def in_process(path: Path) -> float:
