@@ -15,7 +15,7 @@ from models_registry.runtime.errors import (
     RunnerOutOfMemoryError,
 )
 from models_registry.runtime.exchange import OnText
-from models_registry.runtime.joining import JOINED_TASKS, JoinedRefusal
+from models_registry.runtime.joining import JoinedRefusal
 from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.runner import Runner, weights_bytes
 from models_registry.runtime.specs import BASE_BYTES, DTYPES, MIB, RunnerSpec, RunResult, SandboxConfig
@@ -107,14 +107,14 @@ class RunnerPool:
         if os.getpid() != self._pid:
             raise RuntimeError("A pool belongs to the process that made it; make one after the fork.")
         checked_inputs, checked = _validated(spec, inputs, parameters)
-        streams = on_text is not None and TASKS[spec.task].streams
+        task = TASKS[spec.task]
         call = Call(
             checked_inputs,
             checked,
             deadline_s,
             buyer=buyer,
-            joins=spec.task in JOINED_TASKS and (spec.key, buyer) not in self._suspects,
-            on_text=on_text if streams else None,
+            joins=task.joins and (spec.key, buyer) not in self._suspects,
+            on_text=on_text if task.streams else None,
             cancelled=cancelled,
         )
         slot = self._enter(spec)
