@@ -19,6 +19,7 @@ from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.runner import Runner
 from models_registry.runtime.specs import BASE_BYTES
 from models_registry.runtime.starter import RunnerStarter
+from models_registry.runtime.tasks import TASKS
 from tests.runtime.support import eventually, family, is_running, spec_of
 
 PAYLOADS = Path(__file__).parents[1] / "hostile" / "payloads"
@@ -94,6 +95,17 @@ def test_spare_answers_as_a_runner_that_was_started_for_its_release(starter_of, 
         assert ask(spare).fingerprint == ask(anew).fingerprint
     finally:
         anew.close()
+
+
+@pytest.mark.parametrize("task", ["text2text-generation", "image-classification", "automatic-speech-recognition"])
+def test_spare_answers_for_a_release_of_any_task(starter_of, specs, task):
+    starter, asked = starter_of(entry=sandbox.SERVE), TASKS[task]
+    pid = spare_of(starter)
+    runner = starter.start(specs[task])
+    inputs = asked.validate_inputs(list(asked.example.inputs))
+    parameters = asked.validate_parameters(asked.example.parameters)
+    outputs = runner.run(inputs, parameters, until=time.monotonic() + 60).outputs
+    assert runner.pid == pid and len(outputs) == len(inputs) and all(outputs)
 
 
 def test_spare_sees_its_release_alone_and_only_once_it_is_given(starter_of, spec):
