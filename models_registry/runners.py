@@ -6,6 +6,9 @@ from pathlib import Path
 
 from django.conf import settings
 
+from models_registry.runtime import clearance, sandbox
+from models_registry.runtime.errors import SandboxUnavailable
+from models_registry.runtime.plan import Plan
 from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.specs import SandboxConfig
 
@@ -26,6 +29,36 @@ def sandbox_config() -> SandboxConfig:
     )
 
 
+def private_files() -> list[Path]:
+    """Files of this site that no model may read, for the self-check to try."""
+    private = [Path(settings.BASE_DIR) / "manage.py", Path(settings.BASE_DIR) / ".env"]
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        private.append(Path(str(database["NAME"])))
+    return private
+
+
+def sandbox_require() -> Plan:
+    """A sandbox that works and that holds, or SandboxUnavailable with a sentence that says what to do.
+
+    Asked before a process takes work that runs models. The first time after a boot or a change it takes ten seconds.
+    """
+    plan = sandbox.require(sandbox_config())
+    try:
+        clearance.require_held(plan, record=clearance_record(), files=private_files())
+    except OSError as error:
+        raise SandboxUnavailable(
+            f"The outcome of the sandbox's self-check cannot be kept in WEIGHHOUSE_VAR_DIR: {error.strerror}. "
+            "Let the worker's user write there."
+        ) from error
+    return plan
+
+
+def clearance_record() -> Path:
+    """Where this machine's outcome is kept, one file for each user that workers have."""
+    return Path(settings.VAR_DIR) / f"sandbox-held-{os.geteuid()}.json"
+
+
 def runner_pool() -> RunnerPool:
     """This process's pool, made when first asked for; a fork gets its own. Raises SandboxUnavailable.
 
@@ -35,7 +68,9 @@ def runner_pool() -> RunnerPool:
     with _making:
         if pid not in _made:
             _made.clear()  # a parent's pool, which means nothing after a fork
-            _made[pid] = RunnerPool(sandbox_config(), memory_bytes=settings.RUNNER_POOL_MEMORY_BYTES)
+            _made[pid] = RunnerPool(
+                sandbox_config(), memory_bytes=settings.RUNNER_POOL_MEMORY_BYTES, spares=settings.SANDBOX_SPARES
+            )
         return _made[pid]
 
 

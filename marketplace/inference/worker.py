@@ -4,14 +4,15 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
+from celery.concurrency.prefork import TaskPool as PoolOfProcesses
 from celery.signals import worker_init, worker_process_shutdown, worker_ready, worker_shutdown
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from weighhouse.core.errors import WeighhouseError
 
 from marketplace.checks import unsafe_refuse
 from marketplace.inference.tasks import job_sweep
-from models_registry.runners import runner_pool_close, sandbox_config
-from models_registry.runtime import sandbox
+from models_registry.runners import runner_pool, runner_pool_close, sandbox_require
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ SANDBOXED_QUEUES = frozenset({"inference", "intake", "fetch"})
 
 @worker_init.connect
 def sandbox_refuse_without(options: dict[str, Any] | None = None, **_: Any) -> None:
-    """Try a sandbox before the worker takes anything. Ends the process with a sentence where there is none."""
+    """Attack a sandbox before the worker takes anything. Ends the process with a sentence where none holds."""
     try:
         unsafe_refuse()
     except ImproperlyConfigured as error:
@@ -29,7 +30,7 @@ def sandbox_refuse_without(options: dict[str, Any] | None = None, **_: Any) -> N
     if not SANDBOXED_QUEUES.intersection(queue_names((options or {}).get("queues"))):
         return
     try:
-        plan = sandbox.require(sandbox_config())
+        plan = sandbox_require()
     except WeighhouseError as error:
         raise SystemExit(f"This worker does not start: {error.message} [{error.code}]") from error
     logger.info("The sandbox works: %s", plan.isolation)
@@ -39,6 +40,17 @@ def sandbox_refuse_without(options: dict[str, Any] | None = None, **_: Any) -> N
 def jobs_sweep_at_start(sender: Any = None, **_: Any) -> None:
     """Look for what an earlier worker left behind, without waiting for the clock."""
     job_sweep.delay()
+
+
+@worker_ready.connect
+def spare_start_early(sender: Any = None, **_: Any) -> None:
+    """The pool exists before the first job, so that its spare runner is ready sooner.
+
+    Only where this process runs the tasks itself: the children of a pool of processes have a runner pool each.
+    """
+    runs_here = sender is not None and not isinstance(sender.pool, PoolOfProcesses)
+    if runs_here and settings.SANDBOX_SPARES and "inference" in sender.app.amqp.queues.consume_from:
+        runner_pool()
 
 
 @worker_process_shutdown.connect

@@ -12,6 +12,8 @@ SANDBOX_BWRAP = env.str("SANDBOX_BWRAP", "")
 # A cgroup that was delegated to the workers (`/weighhouse`). Empty: the worker's own is tried.
 SANDBOX_CGROUP = env.str("SANDBOX_CGROUP", "")
 SANDBOX_THREADS = env.int("SANDBOX_THREADS", 1)
+# Processes that are kept ready for the next release, beside the loaded ones, where the pool's memory has room.
+SANDBOX_SPARES = env.int("SANDBOX_SPARES", 1)
 # Runners of a root worker get one user id each, from here upward; no account may use the range.
 SANDBOX_FIRST_UID = env.int("SANDBOX_FIRST_UID", 1_878_000_000)
 # Without a memory cgroup or Landlock: only where money is not real. Named in every fingerprint.

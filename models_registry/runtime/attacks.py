@@ -224,7 +224,7 @@ def _control_groups(facts: Facts) -> Evidence:
 
 
 def _write_model(facts: Facts) -> Evidence:
-    return _written("/model")
+    return _written(lockdown.MODEL_PATH) or _written("/model")
 
 
 def _write_libraries(facts: Facts) -> Evidence:
@@ -350,11 +350,6 @@ def _call_by_interrupt(facts: Facts) -> Evidence:
     area.write(code)
     function = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(area)))
     return f"getpid by int 0x80 gave {function()}" if function() > 0 else None
-
-
-def _sleep_for_ever(facts: Facts) -> Evidence:
-    while True:
-        time.sleep(3600)
 
 
 def _forbidden_calls() -> Iterator[Attack]:

@@ -161,12 +161,17 @@ def _candidates(delegated: Path | None) -> list[Cgroups]:
 def _inside(mount: tuple[Path, str], own: str, delegated: Path | None) -> list[Path]:
     point, root = mount
     if delegated is not None:
-        return [point / str(delegated).lstrip("/")]
-    relative = own.removeprefix(root.rstrip("/")).lstrip("/")
-    here = point / relative
+        return [point / _below(root, f"/{str(delegated).strip('/')}")]
+    here = point / _below(root, own)
     if not here.is_dir():
         here = point
     return [here, here.parent if here != point else point, point]
+
+
+def _below(root: str, path: str) -> str:
+    """A path of the hierarchy, from the group that is mounted: a container may have been given one group alone."""
+    prefix = root.rstrip("/")
+    return path.removeprefix(prefix).lstrip("/") if f"{path}/".startswith(f"{prefix}/") else path.lstrip("/")
 
 
 def _own_paths() -> dict[str, str]:

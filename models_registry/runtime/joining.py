@@ -7,9 +7,6 @@ from typing import Any
 
 from models_registry.runtime.errors import RunnerProtocolError
 
-# Tasks whose answers say, for each input, its tokens and its batch (`Model.in_batches`).
-JOINED_TASKS = frozenset({"feature-extraction", "text-classification"})
-
 
 class JoinedRefusal(Exception):
     """Some inputs of a joined request were refused; `positions` says which. The runner lives on.

@@ -14,6 +14,8 @@ AUDIO_SECONDS = 60
 AUDIO_SECONDS_LEAST = 0.1
 AUDIO_RATES = (4_000, 192_000)
 
+# Parts of a file that are passed over before its size is known: real ones have dozens.
+_MOST_PARTS = 1024
 _PCM, _EXTENSIBLE = 1, 0xFFFE
 _PCM_SUBFORMAT = bytes.fromhex("0100000000001000800000aa00389b71")
 
@@ -82,7 +84,9 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     if data[:3] != b"\xff\xd8\xff":
         return None
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
+    for _ in range(_MOST_PARTS):
+        if at + 9 > len(data) or data[at] != 0xFF:
+            return None
         marker = data[at + 1]
         if marker == 0xFF:  # a fill byte
             at += 1
@@ -117,7 +121,9 @@ def wave_head(data: bytes) -> Wave:
         raise MediaError("is no WAV file. Save the recording as WAV, PCM 16 bit.")
     channels = rate = 0
     at = 12
-    while at + 8 <= len(data):
+    for _ in range(_MOST_PARTS):
+        if at + 8 > len(data):
+            break
         name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
         if name == b"fmt ":
             channels, rate = _wave_format(data[at + 8 : at + 8 + min(size, 64)])

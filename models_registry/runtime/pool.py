@@ -15,16 +15,15 @@ from models_registry.runtime.errors import (
     RunnerOutOfMemoryError,
 )
 from models_registry.runtime.exchange import OnText
-from models_registry.runtime.joining import JOINED_TASKS, JoinedRefusal
+from models_registry.runtime.joining import JoinedRefusal
 from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.runner import Runner, weights_bytes
-from models_registry.runtime.specs import DTYPES, MIB, RunnerSpec, RunResult, SandboxConfig
+from models_registry.runtime.specs import BASE_BYTES, DTYPES, MIB, RunnerSpec, RunResult, SandboxConfig
+from models_registry.runtime.starter import RunnerStarter
 from models_registry.runtime.tasks import TASKS
 from models_registry.runtime.turns import Call, Suspects, Turns
 
 logger = logging.getLogger(__name__)
-
-_BASE_BYTES = 400 * MIB  # interpreter, torch, transformers
 
 _SOON_S = 5
 _SHUTTING_DOWN = "This worker is shutting down. Try again."
@@ -52,11 +51,18 @@ class RunnerPool:
 
     `memory_bytes` is what all runners may use together, estimated from the weights until a runner has
     run and measured after. The least recently used idle runner makes room. A runner is replaced after
-    `recycle_after` jobs. `most_waiting` calls may wait for one runner.
+    `recycle_after` jobs. `most_waiting` calls may wait for one runner. `spares` processes without a release are kept
+    ready where there is room beside the runners.
     """
 
     def __init__(
-        self, config: SandboxConfig, *, memory_bytes: int, recycle_after: int = 1000, most_waiting: int = 64
+        self,
+        config: SandboxConfig,
+        *,
+        memory_bytes: int,
+        recycle_after: int = 1000,
+        most_waiting: int = 64,
+        spares: int = 0,
     ) -> None:
         """Tries a sandbox first. Raises SandboxUnavailable where this machine cannot isolate a model."""
         self.plan = sandbox.require(config)
@@ -67,6 +73,7 @@ class RunnerPool:
         self._slots: dict[Key, _Slot] = {}
         self._changed = threading.Condition()
         self._is_closed = False
+        self._starter = RunnerStarter(self.plan, self._launcher, spares=spares, room=self._room)
 
     def run(
         self,
@@ -100,14 +107,14 @@ class RunnerPool:
         if os.getpid() != self._pid:
             raise RuntimeError("A pool belongs to the process that made it; make one after the fork.")
         checked_inputs, checked = _validated(spec, inputs, parameters)
-        streams = on_text is not None and TASKS[spec.task].streams
+        task = TASKS[spec.task]
         call = Call(
             checked_inputs,
             checked,
             deadline_s,
             buyer=buyer,
-            joins=spec.task in JOINED_TASKS and (spec.key, buyer) not in self._suspects,
-            on_text=on_text if streams else None,
+            joins=task.joins and (spec.key, buyer) not in self._suspects,
+            on_text=on_text if task.streams else None,
             cancelled=cancelled,
         )
         slot = self._enter(spec)
@@ -136,6 +143,7 @@ class RunnerPool:
                 if slot.runner is not None:
                     slot.runner.close()
                     slot.runner = None
+        self._starter.close()
         self._launcher.close()
 
     def _answer(self, spec: RunnerSpec, slot: _Slot, call: Call) -> RunResult:
@@ -220,7 +228,7 @@ class RunnerPool:
 
     def _started(self, spec: RunnerSpec, slot: _Slot) -> Runner:
         try:
-            return Runner(self.plan, self._launcher, spec)
+            return self._starter.start(spec)
         except BaseException as error:
             slot.is_charged = False
             if isinstance(error, RunnerError):
@@ -228,7 +236,7 @@ class RunnerPool:
             raise
 
     def _enter(self, spec: RunnerSpec) -> _Slot:
-        charge = _BASE_BYTES + 2 * weights_bytes(spec.release_path)
+        charge = BASE_BYTES + 2 * weights_bytes(spec.release_path)
         with self._changed:
             if self._is_closed:
                 raise RunnerBusyError(_SHUTTING_DOWN, retry_after_s=_SOON_S)
@@ -245,6 +253,11 @@ class RunnerPool:
             if slot.users == 0 and slot.runner is None and self._slots.get(spec.key) is slot:
                 del self._slots[spec.key]
             self._changed.notify_all()
+
+    def _room(self) -> int:
+        """Bytes that runners leave free."""
+        with self._changed:
+            return self._memory_bytes - sum(slot.charge for slot in self._slots.values() if slot.is_charged)
 
     def _make_room(self, slot: _Slot, *, until: float) -> None:
         """Evict idle runners until the slot's charge fits. Raises RunnerOutOfMemoryError, RunnerBusyError."""
@@ -279,7 +292,7 @@ class RunnerPool:
             self._drop(slot)
             return
         used = slot.runner.memory_used()
-        slot.charge = max(slot.charge, used) if slot.is_measured else max(used, _BASE_BYTES // 2)
+        slot.charge = max(slot.charge, used) if slot.is_measured else max(used, BASE_BYTES // 2)
         slot.is_measured = True
 
     def _drop(self, slot: _Slot) -> None:

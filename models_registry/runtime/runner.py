@@ -24,6 +24,7 @@ from models_registry.runtime.errors import (
 )
 from models_registry.runtime.exchange import CANCELLED, OnText, Pieces, Stop
 from models_registry.runtime.launcher import Launcher
+from models_registry.runtime.plan import Plan
 from models_registry.runtime.specs import RunnerSpec, RunResult
 from models_registry.runtime.tasks import TASKS
 from models_registry.runtime.wire import FrameError
@@ -40,11 +41,20 @@ class Runner:
     After an error other than InputError the runner is dead; the caller makes another.
     """
 
-    def __init__(self, plan: sandbox.Plan, launcher: Launcher, spec: RunnerSpec, *, entry: str = sandbox.SERVE) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        launcher: Launcher,
+        spec: RunnerSpec,
+        *,
+        entry: str = sandbox.SERVE,
+        spare: sandbox.Process | None = None,
+    ) -> None:
         """Start and load, within the plan's `start_timeout_s`. `entry` is replaced by attacks in the tests.
 
+        A `spare` has been launched without a model, and has said that it is locked; it is this runner's from here on.
         Raises ModelUnloadableError, RunnerDeadlineError, RunnerOutOfMemoryError, RunnerCrashedError,
-        RunnerProtocolError.
+        RunnerProtocolError, and `sandbox.NotGivenError` where a spare could not be given the release.
         """
         started = time.monotonic()
         until = started + plan.config.start_timeout_s
@@ -53,10 +63,13 @@ class Runner:
         self.facts: dict[str, Any] = {}
         self._plan = plan
         _versions(plan.config.libraries)
-        self._process = sandbox.launch(plan, launcher, entry=entry, model=spec.release_path)
+        self._process = spare or sandbox.launch(plan, launcher, entry=entry, model=spec.release_path)
         try:
-            self._send(sandbox.begin_options(plan), until=until)
-            self._expect(self._receive(limit=_REPLY_OVERHEAD, until=until), "locked")
+            if spare is not None:
+                sandbox.give(plan, spare, spec.release_path)
+            else:
+                self._send(sandbox.begin_options(plan), until=until)
+                self._expect(self._receive(limit=_REPLY_OVERHEAD, until=until), "locked")
             self._send({"task": spec.task, "dtype": spec.dtype}, until=until)
             ready = self._expect(self._receive(limit=_READY_LIMIT, until=until), "ready")
             self.facts = answers.facts(ready, task=spec.task)

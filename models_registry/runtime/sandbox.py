@@ -14,16 +14,16 @@ import os
 import shutil
 import socket
 import subprocess
-import sysconfig
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from models_registry.runtime import cgroups, identities, landlock, seccomp
+from models_registry.runtime import cgroups, command, identities, landlock, mounting, seccomp
 from models_registry.runtime.errors import ModelUnloadableError, SandboxUnavailable
+from models_registry.runtime.inside.lockdown import MODEL_PATH
 from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.logtail import LogTail
+from models_registry.runtime.plan import Plan
 from models_registry.runtime.specs import SandboxConfig
 from models_registry.runtime.watchdog import Watchdog
 from models_registry.runtime.wire import FrameError, HostChannel
@@ -32,59 +32,15 @@ logger = logging.getLogger(__name__)
 
 SERVE = "models_registry.runtime.inside.serve:main"
 PROBE = "models_registry.runtime.inside.probe:main"
-_CODE_PATH = "/app/models_registry/runtime"
-_BOOT = (
-    "import sys; sys.path[:0] = ['/app', *sys.argv[3:]]; from models_registry.runtime.inside.boot import main; main()"
-)
-_JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 125; shift; done; shift; exec "$@"'
-_OPEN_FILES = 512
-_HEADROOM_BYTES = 1024**3  # address space of libraries that is mapped and never touched
-
-_VARIABLES = {
-    "PATH": "/nowhere",
-    "HOME": "/tmp",  # noqa: S108 - inside the sandbox
-    "TMPDIR": "/tmp",  # noqa: S108
-    "USER": "runner",
-    "LOGNAME": "runner",
-    "LC_ALL": "C.UTF-8",
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "TRANSFORMERS_VERBOSITY": "error",
-    "TOKENIZERS_PARALLELISM": "false",
-    # A pool of threads that an import starts would escape Landlock, which binds one thread.
-    "OPENBLAS_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "2",
-    "OMP_WAIT_POLICY": "PASSIVE",  # on shared cores, threads that spin while they wait slow each other down
-}
-# Every variable of a runner; bwrap adds PWD.
-VARIABLES = frozenset({*_VARIABLES, "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PWD"})
-
-Command = list[str]
+_GIVE_TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What this machine offers and how it is used. Made by `detect`, tried by `require`."""
+class NotGivenError(Exception):
+    """A release could not be mounted into a running sandbox, which is of no use then. `is_permitted`: may be tried."""
 
-    config: SandboxConfig
-    way: str
-    bwrap: str
-    prlimit: str
-    setpriv: str
-    groups: cgroups.Cgroups | None
-    landlock_abi: int
-
-    @property
-    def isolation(self) -> str:
-        """The layers in force, for fingerprints: `bwrap-setpriv+cgroup1+seccomp+landlock7`."""
-        memory = f"cgroup{self.groups.version}" if self.groups else "rlimit-watchdog"
-        lock = f"+landlock{self.landlock_abi}" if self.landlock_abi else ""
-        return f"bwrap-{self.way}+{memory}+seccomp{lock}"
-
-    @property
-    def is_degraded(self) -> bool:
-        """Whether a layer is missing that only the demo may do without."""
-        return self.groups is None or self.landlock_abi == 0
+    def __init__(self, reason: str, *, is_permitted: bool = True) -> None:
+        super().__init__(reason)
+        self.is_permitted = is_permitted
 
 
 class Process:
@@ -208,8 +164,8 @@ def launch(plan: Plan, launcher: Launcher, *, entry: str = SERVE, model: Path | 
     """Start a payload in the sandbox. Everything that runs untrusted data starts here, attacks of the tests too.
 
     `entry` is `module:function`, importable from this package or the configured libraries; `model` is bound
-    read-only at /model. Raises ModelUnloadableError where the runner's user could
-    not read the model, SandboxUnavailable, OSError.
+    read-only at MODEL_PATH, which is empty without one until `give`. Raises ModelUnloadableError where the runner's
+    user could not read the model, SandboxUnavailable, OSError.
     """
     if model is not None and plan.way == "setpriv":
         _require_readable(model)
@@ -219,7 +175,7 @@ def launch(plan: Plan, launcher: Launcher, *, entry: str = SERVE, model: Path | 
     try:
         if plan.groups is not None:
             group = plan.groups.create(memory_bytes=config.memory_bytes, processes=config.processes)
-        return _start(plan, launcher, _Parts(entry, model, identity, group))
+        return _start(plan, launcher, command.Parts(entry, model, identity, group))
     except BaseException:
         if group is not None:
             group.remove()
@@ -228,37 +184,44 @@ def launch(plan: Plan, launcher: Launcher, *, entry: str = SERVE, model: Path | 
         raise
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """What differs from one start to the next."""
+def give(plan: Plan, process: Process, model: Path) -> None:
+    """Mount a model, read-only, into a sandbox that was launched without one and has met none.
 
-    entry: str
-    model: Path | None
-    identity: identities.Identity | None
-    group: cgroups.Group | None
+    The mount is made from outside, in the sandbox's own mount namespace: the host's files and mounts stay as they are,
+    and the sandbox sees what it would have seen had it been launched with the model. It ends with the namespace.
+    Raises ModelUnloadableError as `launch`, NotGivenError where this machine does not permit it.
+    """
+    if plan.way == "setpriv":
+        _require_readable(model)
+    program = [str(plan.config.interpreter), "-I", "-S", "-B", mounting.__file__]
+    try:
+        subprocess.run(
+            [*program, str(process.pid), str(model.resolve()), MODEL_PATH],
+            env={},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=_GIVE_TIMEOUT_S,
+        )
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+        reason = last[0] if last else f"exit status {error.returncode}"
+        raise NotGivenError(reason, is_permitted=error.returncode != mounting.NOT_PERMITTED) from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotGivenError(type(error).__name__) from error
 
 
-def _start(plan: Plan, launcher: Launcher, parts: _Parts) -> Process:
+def _start(plan: Plan, launcher: Launcher, parts: command.Parts) -> Process:
     ours, theirs = socket.socketpair()
     log_read, log_write = os.pipe2(os.O_CLOEXEC)
     inner_descriptor = theirs.fileno()
     filter_fd = _in_memory(seccomp.start_filter())
-    command = [
-        *_join(parts.group),
-        plan.bwrap,
-        *_namespaces(plan),
-        *["--seccomp", str(filter_fd)],
-        *_environment(plan.config),
-        *_mounts(plan, parts.model),
-        "--",
-        *_drop_to_user(plan, parts.identity),
-        *_limits(plan, parts.group),
-        *_payload(plan.config, parts.entry, inner_descriptor),
-    ]
+    words = command.build(plan, parts, channel=inner_descriptor, filter_fd=filter_fd)
     try:
         popen = launcher.call(
             lambda: subprocess.Popen(
-                command,
+                words,
                 env={},  # bwrap's own process 1 keeps its environment readable inside
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -288,122 +251,10 @@ def _start(plan: Plan, launcher: Launcher, parts: _Parts) -> Process:
     )
 
 
-def _join(group: cgroups.Group | None) -> Command:
-    """A shell line that enters the group and becomes bwrap, so that nothing runs outside of it."""
-    return ["/bin/sh", "-c", _JOIN, "sh", *map(str, group.join_files), "--"] if group else []
-
-
-def _namespaces(plan: Plan) -> Command:
-    common = ["--die-with-parent", "--new-session", "--hostname", "runner", "--cap-drop", "ALL"]
-    if plan.way == "userns":
-        return ["--unshare-all", "--unshare-user", "--disable-userns", *common]
-    kinds = [f"--unshare-{kind}" for kind in ("pid", "net", "ipc", "uts", "cgroup")]
-    # What setpriv needs to become the runner's user; it drops these too.
-    kept = [word for name in ("SETUID", "SETGID", "SETPCAP") for word in ("--cap-add", f"CAP_{name}")]
-    return [*kinds, *common, *kept]
-
-
-def _environment(config: SandboxConfig) -> Command:
-    variables = {**_VARIABLES, "OMP_NUM_THREADS": str(config.threads), "MKL_NUM_THREADS": str(config.threads)}
-    return [word for name, value in variables.items() for word in ("--setenv", name, value)]
-
-
-def _mounts(plan: Plan, model: Path | None) -> Command:
-    config = plan.config
-    words: Command = []
-    made: set[Path] = {Path("/")}
-    binds = _bound_paths(plan)
-    if model is not None:
-        binds.append((model.resolve(), Path("/model")))
-    words += ["--proc", "/proc", "--dev", "/dev"]
-    words += ["--size", str(config.shared_memory_bytes), "--tmpfs", "/dev/shm"]  # noqa: S108
-    words += ["--perms", "1777", "--size", str(config.scratch_bytes), "--tmpfs", "/tmp"]  # noqa: S108
-    made.add(Path("/tmp"))  # noqa: S108
-    for source, target in binds:
-        words += _parents(target, made)
-        words += ["--ro-bind", str(source), str(target)]
-    for device in config.devices:
-        words += ["--dev-bind", str(device), str(device)]
-    for link in ("/lib", "/lib64"):
-        if Path(link).is_symlink():
-            words += ["--symlink", str(Path(link).readlink()), link]
-    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108
-
-
-def _bound_paths(plan: Plan) -> list[tuple[Path, Path]]:
-    """What of this machine is visible, each at its own path: programs, libraries, facts of the processor."""
-    config = plan.config
-    tools = [Path(plan.prlimit)] + ([Path(plan.setpriv)] if plan.setpriv else [])
-    shared = config.interpreter.parent.parent / "lib"
-    own = [
-        *_system_libraries(),
-        Path("/sys/devices/system/cpu"),
-        Path("/etc/ld.so.cache"),
-        *tools,
-        config.interpreter,
-        config.standard_library,
-        *sorted(shared.glob("libpython*.so*")),
-        *config.libraries,
-    ]
-    paths = [path for path in dict.fromkeys(own) if path.exists()]
-    kept = [path for path in paths if not any(other != path and other in path.parents for other in paths)]
-    return [*((path, path) for path in kept), (Path(__file__).resolve().parent, Path(_CODE_PATH))]
-
-
-def _system_libraries() -> list[Path]:
-    """The C library's directories, no more of /usr than that."""
-    multiarch = sysconfig.get_config_var("MULTIARCH") or ""
-    narrow = Path("/usr/lib") / multiarch
-    found = [narrow] if multiarch and (narrow / "libc.so.6").exists() else [Path("/usr/lib")]
-    found += [Path("/usr/lib64")]
-    found += [path for path in (Path("/lib"), Path("/lib64")) if not path.is_symlink()]
-    return found
-
-
-def _parents(target: Path, made: set[Path]) -> Command:
-    """Directories that every user may pass; bwrap would make them for root alone."""
-    words: Command = []
-    for parent in reversed(target.parents):
-        if parent not in made:
-            made.add(parent)
-            words += ["--perms", "0755", "--dir", str(parent)]
-    return words
-
-
-def _drop_to_user(plan: Plan, identity: identities.Identity | None) -> Command:
-    if identity is None:
-        return []
-    uid = str(identity.uid)
-    nothing = ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"]
-    return [plan.setpriv, "--reuid", uid, "--regid", uid, "--clear-groups", "--no-new-privs", *nothing]
-
-
-def _limits(plan: Plan, group: cgroups.Group | None) -> Command:
-    config = plan.config
-    limits = {
-        "core": 1,  # 0 would still feed a core_pattern that is a pipe; 1 is the kernel's word for none (fs/coredump.c)
-        "nofile": _OPEN_FILES,
-        "fsize": config.scratch_bytes,
-        "nproc": config.processes,
-        "cpu": config.cpu_seconds,
-        "memlock": 0,
-        "msgqueue": 0,
-    }
-    if group is None:
-        limits["as"] = config.memory_bytes + _HEADROOM_BYTES
-    return [plan.prlimit, *(f"--{name}={value}:{value}" for name, value in limits.items())]
-
-
-def _payload(config: SandboxConfig, entry: str, descriptor: int) -> Command:
-    # -I and -S: no user site, no .pth file, no PYTHON* variable decides what is imported.
-    flags = ["-I", "-S", "-B"]
-    return [str(config.interpreter), *flags, "-c", _BOOT, entry, str(descriptor), *map(str, config.libraries)]
-
-
 def begin_options(plan: Plan) -> dict[str, object]:
     """The first message to a payload: what it needs to lock itself in."""
     config = plan.config
-    readable = [str(target) for _, target in _bound_paths(plan)]
+    readable = [str(target) for _, target in command.bound_paths(plan)]
     return {
         "readable": readable,
         "devices": [str(device) for device in config.devices],
@@ -430,9 +281,9 @@ def _probe(plan: Plan, process: Process) -> None:
 def _advice(plan: Plan) -> str:
     if plan.way == "setpriv":
         return (
-            "A root worker needs CAP_SYS_ADMIN and unmasked mounts: in a container, run the worker as an "
-            "unprivileged user, or start it with --cap-add SYS_ADMIN and seccomp and AppArmor profiles that "
-            "allow mount; where it maps few user ids, set WEIGHHOUSE_SANDBOX_FIRST_UID within them."
+            "A root worker needs CAP_SYS_ADMIN, CAP_NET_ADMIN and unmasked mounts: in a container, run it as an "
+            "unprivileged user, or start it with --cap-add SYS_ADMIN --cap-add NET_ADMIN and seccomp and AppArmor "
+            "profiles that allow mount; where it maps few user ids, set WEIGHHOUSE_SANDBOX_FIRST_UID within them."
         )
     return (
         "An unprivileged worker needs user namespaces (kernel.unprivileged_userns_clone=1, "

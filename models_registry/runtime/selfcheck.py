@@ -1,10 +1,9 @@
-"""Attack this machine's sandbox: `python -m models_registry.runtime.selfcheck`.
+"""Attack this machine's sandbox. `manage.py sandbox_check` prints what happened; a worker asks before it serves.
 
-Every attack goes through the production launch function; the payload alone is replaced. Exit status 1
-when one succeeds, 2 when there is no sandbox.
+Every attack goes through the production launch function; the payload alone is replaced.
 """
 
-import argparse
+import logging
 import os
 import secrets
 import socket
@@ -17,14 +16,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models_registry.runtime import attacks, sandbox
+from models_registry.runtime import attacks, command, sandbox
 from models_registry.runtime.errors import SandboxUnavailable
 from models_registry.runtime.launcher import Launcher
+from models_registry.runtime.plan import Plan
 from models_registry.runtime.specs import MIB, SandboxConfig
 from models_registry.runtime.wire import FrameError
 
-_ENTRIES = {stage: f"{attacks.__name__}:{stage}" for stage in ("start", "locked")}
-_FATAL_ENTRY = f"{attacks.__name__}:locked_early"
+logger = logging.getLogger(__name__)
+
+# A spare is attacked where a model would be in it: after the lock, with a release that was mounted later.
+_ENTRIES = {
+    "start": f"{attacks.__name__}:start",
+    "locked": f"{attacks.__name__}:locked",
+    "spare": f"{attacks.__name__}:locked_early",
+}
 _REPLY_LIMIT = 65_536
 _ATTACK_S = 60.0
 _BOMB_MEMORY = 512 * MIB
@@ -32,7 +38,7 @@ _BOMB_MEMORY = 512 * MIB
 
 @dataclass(frozen=True)
 class Outcome:
-    """One attack in one stage. `refused`, `ended` (its process was) or `SUCCEEDED`."""
+    """One attack in one stage. `refused`, `ended` (its process was), `SUCCEEDED`, or nothing that is known."""
 
     stage: str
     name: str
@@ -41,10 +47,11 @@ class Outcome:
 
     @property
     def is_held(self) -> bool:
-        return self.outcome != "SUCCEEDED"
+        """Only what is known to have failed: an attack that gave no answer may have worked."""
+        return self.outcome in ("refused", "ended")
 
 
-def check(plan: sandbox.Plan, *, files: Sequence[Path] = ()) -> list[Outcome]:
+def check(plan: Plan, *, files: Sequence[Path] = ()) -> list[Outcome]:
     """Run every attack in every stage in which it must fail.
 
     `files` are further files that must not be readable inside: the site's database, say.
@@ -54,46 +61,65 @@ def check(plan: sandbox.Plan, *, files: Sequence[Path] = ()) -> list[Outcome]:
         launcher = Launcher()
         stack.callback(launcher.close)
         stage = _Stage(plan, launcher, stack.enter_context(bait(plan, files)))
-        outcomes = [outcome for name in _ENTRIES for outcome in stage.together(name)]
+        outcomes = [outcome for name in ("start", "locked") for outcome in stage.together(name)]
+        try:
+            outcomes += stage.together("spare")
+        except sandbox.NotGivenError as error:
+            logger.warning("Spare runners are not possible here, and were not attacked: %s", error)
         return outcomes + [stage.alone(attack) for attack in attacks.FATAL]
 
 
 class _Stage:
     """Runs attacks against one plan."""
 
-    def __init__(self, plan: sandbox.Plan, launcher: Launcher, bait: tuple[Path, attacks.Facts]) -> None:
+    def __init__(self, plan: Plan, launcher: Launcher, bait: tuple[Path, attacks.Facts]) -> None:
         self._plan, self._launcher = plan, launcher
         self._model, self._facts = bait
 
     def together(self, name: str) -> Iterator[Outcome]:
-        """The harmless ones of a stage, one after the other in one process."""
-        process = self._launch(self._plan, _ENTRIES[name])
+        """The harmless ones of a stage, one after the other in one process; in another after one that ended it."""
+        expected = "locked" if name == "spare" else name
+        process = None
         try:
             for attack in attacks.ATTACKS:
-                if name in attack.stages:
-                    yield self._attack(process, attack, name)
+                if expected not in attack.stages:
+                    continue
+                process = process or self._launch(self._plan, name)
+                outcome = self._attack(process, attack, name)
+                if outcome.outcome != "refused":
+                    process.close()
+                    process = None
+                yield outcome
         finally:
-            process.close()
+            if process is not None:
+                process.close()
 
     def alone(self, attack: attacks.Attack) -> Outcome:
         """One that may end its process, in a small sandbox of its own."""
         config = replace(self._plan.config, memory_bytes=_BOMB_MEMORY)
-        process = self._launch(replace(self._plan, config=config), _FATAL_ENTRY)
+        process = self._launch(replace(self._plan, config=config), "spare", is_given=False)
         try:
             return self._attack(process, attack, "locked")
         finally:
             process.close()
 
-    def _launch(self, plan: sandbox.Plan, entry: str) -> sandbox.Process:
-        process = sandbox.launch(plan, self._launcher, entry=entry, model=self._model)
+    def _launch(self, plan: Plan, stage: str, *, is_given: bool = True) -> sandbox.Process:
+        is_spare = stage == "spare" and is_given
+        model = None if is_spare else self._model
+        process = sandbox.launch(plan, self._launcher, entry=_ENTRIES[stage], model=model)
         until = time.monotonic() + plan.config.start_timeout_s
         try:
             process.channel.send(sandbox.begin_options(plan), until=until)
-            if entry != _ENTRIES["start"]:
+            if stage != "start":
                 process.channel.receive(limit=_REPLY_LIMIT, until=until)
+            if is_spare:
+                sandbox.give(plan, process, self._model)
         except (OSError, EOFError, FrameError) as error:
             process.close()
             raise SandboxUnavailable(f"A payload did not start: {process.log.last_line()}") from error
+        except sandbox.NotGivenError:
+            process.close()
+            raise
         return process
 
     def _attack(self, process: sandbox.Process, attack: attacks.Attack, stage: str) -> Outcome:
@@ -104,15 +130,19 @@ class _Stage:
         try:
             process.channel.send({"attack": attack.name, "facts": facts}, until=until)
             answer = process.channel.receive(limit=_REPLY_LIMIT, until=until)
+        except TimeoutError:
+            return Outcome(stage, attack.name, "no answer", f"within {_ATTACK_S:.0f} s")
+        except FrameError as error:
+            return Outcome(stage, attack.name, "no answer", f"but {error}"[:200])
         except (EOFError, OSError) as error:
             # An attack that ends its process is held if the host still decides what happens.
             reason = "out of memory" if process.ran_out_of_memory() else type(error).__name__
             return Outcome(stage, attack.name, "ended", reason)
-        return Outcome(stage, attack.name, str(answer.get("outcome")), str(answer.get("detail"))[:200])
+        return Outcome(stage, attack.name, str(answer.get("outcome"))[:20], str(answer.get("detail"))[:200])
 
 
 @contextmanager
-def bait(plan: sandbox.Plan, files: Sequence[Path]) -> Iterator[tuple[Path, attacks.Facts]]:
+def bait(plan: Plan, files: Sequence[Path]) -> Iterator[tuple[Path, attacks.Facts]]:
     """A model to bind, and facts about things outside that an attack would love to reach.
 
     The control run of the tests uses it too: where there is no sandbox, these things are found.
@@ -137,7 +167,7 @@ def bait(plan: sandbox.Plan, files: Sequence[Path]) -> Iterator[tuple[Path, atta
                 "abstract_name": abstract_name,
                 "host_pid": os.getpid(),
                 "files": [str(other / "config.json"), *map(str, files), *_files_at_home()],
-                "foreign_variables": sorted(set(os.environ) - sandbox.VARIABLES),
+                "foreign_variables": sorted(set(os.environ) - command.VARIABLES),
                 "readable": options["readable"],
                 "scratch_bytes": plan.config.scratch_bytes + plan.config.shared_memory_bytes,
                 "memory_bytes": plan.config.memory_bytes,
@@ -168,20 +198,9 @@ def table(outcomes: Sequence[Outcome]) -> str:
     calls = Counter(row.stage for row in outcomes if row.is_held and row.name.startswith(attacks.CALL_PREFIX))
     rows = [row for row in outcomes if not (row.is_held and row.name.startswith(attacks.CALL_PREFIX))]
     rows += [Outcome(stage, f"{count} forbidden system calls", "refused", "") for stage, count in calls.items()]
-    rows.sort(key=lambda row: (not row.is_held, row.stage != "start"))
+    rows.sort(key=lambda row: (not row.is_held, list(_ENTRIES).index(row.stage)))
     width = max(len(row.name) for row in rows)
     return "\n".join(f"{row.stage:<7} {row.name:<{width}} {row.outcome:<10} {row.detail}".rstrip() for row in rows)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table. Returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--degraded", action="store_true", help="allow what only the demo allows")
-    parser.add_argument("--bwrap", help="path of bwrap, if not on PATH")
-    parser.add_argument("--cgroup", type=Path, help="a delegated cgroup, such as /weighhouse")
-    given = parser.parse_args(arguments)
-    config = SandboxConfig(bwrap=given.bwrap, allow_degraded=given.degraded, cgroup_root=given.cgroup)
-    return report(config)
 
 
 def report(config: SandboxConfig, *, files: Sequence[Path] = ()) -> int:
@@ -195,7 +214,3 @@ def report(config: SandboxConfig, *, files: Sequence[Path] = ()) -> int:
     failed = [outcome for outcome in outcomes if not outcome.is_held]
     sys.stdout.write(f"{table(outcomes)}\n\n{plan.isolation}: {len(outcomes)} attacks, {len(failed)} succeeded\n")
     return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

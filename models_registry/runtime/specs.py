@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 MIB = 1024**2
+BASE_BYTES = 400 * MIB  # of a runner without a model: interpreter, torch, transformers
 
 
 def library_paths() -> tuple[Path, ...]:

@@ -33,21 +33,22 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._stopping.wait(_INTERVAL_S) and self._popen.poll() is None:
-            self.last_seen = sum(map(_resident_bytes, _family(self._popen.pid)))
+            self.last_seen = sum(map(_resident_bytes, family(self._popen.pid)))
             if self.last_seen > self._memory_bytes:
                 self.has_fired = True
                 logger.warning("runner %d used %d bytes and was ended", self._popen.pid, self.last_seen)
                 self._popen.kill()
 
 
-def _family(pid: int) -> list[int]:
-    family = [pid]
-    for member in family:
+def family(pid: int) -> list[int]:
+    """A process and its descendants, parents before children."""
+    members = [pid]
+    for member in members:
         # Processes end while one looks.
         with contextlib.suppress(OSError):
             for children in Path(f"/proc/{member}/task").glob("*/children"):
-                family += map(int, children.read_text().split())
-    return family
+                members += map(int, children.read_text().split())
+    return members
 
 
 def _resident_bytes(pid: int) -> int:

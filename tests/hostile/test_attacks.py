@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from models_registry.runtime import attacks, cgroups, sandbox, selfcheck
+from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.specs import SandboxConfig
 from tests.hostile import unprivileged
 
@@ -72,9 +73,10 @@ def test_every_attack_is_held(held):
 
 def test_every_attack_ran_in_its_stages(held):
     expected = {(stage, attack.name) for attack in attacks.ATTACKS for stage in attack.stages}
+    expected |= {("spare", attack.name) for attack in attacks.ATTACKS if "locked" in attack.stages}
     expected |= {("locked", attack.name) for attack in attacks.FATAL}
     assert {(outcome.stage, outcome.name) for outcome in held} == expected
-    assert len(expected) > 200
+    assert len(expected) > 300
 
 
 def test_memory_bomb_is_ended_by_its_cap(held):
@@ -128,19 +130,38 @@ def test_attack_without_a_sandbox_succeeds(name, secret_file):
     assert outcome["outcome"] == "SUCCEEDED", outcome
 
 
-def test_selfcheck_prints_a_table_and_gives_its_status(capsys, monkeypatch, held):
+def test_report_prints_a_table_and_gives_its_status(capsys, monkeypatch, held):
     monkeypatch.setattr(selfcheck, "check", lambda plan, files=(): held)
-    assert selfcheck.main([]) == 0
+    assert selfcheck.report(SandboxConfig()) == 0
     assert f"{len(held)} attacks, 0 succeeded" in capsys.readouterr().out
     broken = [*held, selfcheck.Outcome("locked", "connect by TCP", "SUCCEEDED", "connected")]
     monkeypatch.setattr(selfcheck, "check", lambda plan, files=(): broken)
-    assert selfcheck.main([]) == 1
+    assert selfcheck.report(SandboxConfig()) == 1
     assert "SUCCEEDED  connected" in capsys.readouterr().out
 
 
-def test_selfcheck_without_bwrap_gives_status_two(capsys):
-    assert selfcheck.main(["--bwrap", "/nonexistent/bwrap"]) == 2
+def test_report_without_bwrap_gives_status_two(capsys):
+    assert selfcheck.report(SandboxConfig(bwrap="/nonexistent/bwrap")) == 2
     assert "bubblewrap" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("outcome", ["no answer", "None", "", "Refused"])
+def test_attack_whose_outcome_is_unknown_is_not_held(outcome):
+    assert not selfcheck.Outcome("locked", "connect by TCP", outcome, "").is_held
+
+
+def test_attack_that_ends_its_process_leaves_the_others_to_another_process(monkeypatch):
+    """Every attack is really made: a dead process refuses nothing."""
+    monkeypatch.setattr(attacks, "ATTACKS", (attacks.FATAL[-1], *attacks.ATTACKS[2:4]))
+    plan = sandbox.require(SandboxConfig())
+    launcher = Launcher()
+    try:
+        with selfcheck.bait(plan, []) as bait:
+            outcomes = list(selfcheck._Stage(plan, launcher, bait).together("spare"))
+    finally:
+        launcher.close()
+    assert outcomes[0].outcome == "ended" and len(outcomes) == 3
+    assert [outcome.outcome for outcome in outcomes[1:]] == ["refused", "refused"]
 
 
 def check_as_nobody(secret_file, **options) -> tuple[str, list[selfcheck.Outcome]]:
@@ -159,7 +180,8 @@ def check_as_nobody(secret_file, **options) -> tuple[str, list[selfcheck.Outcome
 def test_every_attack_on_an_unprivileged_worker_is_held_in_the_demo(secret_file):
     isolation, outcomes = check_as_nobody(secret_file, allow_degraded=True, cgroup="/weighhouse-nowhere")
     assert isolation.startswith("bwrap-userns+rlimit-watchdog+")
-    assert failures(outcomes) == [] and len(outcomes) > 200
+    assert failures(outcomes) == [] and len(outcomes) > 300
+    assert {outcome.stage for outcome in outcomes} == {"start", "locked", "spare"}
 
 
 def test_every_attack_on_an_unprivileged_worker_with_a_delegated_group_is_held(secret_file):

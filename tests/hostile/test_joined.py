@@ -1,6 +1,5 @@
 """A hostile input, or a hostile model, among callers that are answered together; forged pieces of text."""
 
-import functools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from models_registry.runtime import pool as pool_module
+from models_registry.runtime import sandbox
 from models_registry.runtime.errors import (
     RunnerCancelledError,
     RunnerCrashedError,
@@ -19,6 +18,7 @@ from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.runner import Runner
 from models_registry.runtime.specs import MIB, SandboxConfig
+from models_registry.runtime.starter import RunnerStarter
 from tests.hostile.test_runners import PARAMETERS, PAYLOADS
 from tests.runtime.support import eventually, family, is_running, spec_of
 from tests.runtime.test_joining import crowd
@@ -33,10 +33,10 @@ def config():
 
 
 @pytest.fixture
-def pool(config, monkeypatch):
+def pool(config):
     """A pool whose runners are the payload `keyed`."""
-    monkeypatch.setattr(pool_module, "Runner", functools.partial(Runner, entry="hostile_payloads:keyed"))
     pool = RunnerPool(config, memory_bytes=2048 * MIB)
+    pool._starter = RunnerStarter(pool.plan, pool._launcher, entry="hostile_payloads:keyed")
     yield pool
     pool.close()
 
@@ -97,7 +97,7 @@ def test_forged_counts_by_input_end_the_runner_and_everybody_is_asked_about_alon
 
 @pytest.fixture
 def start(config, tiny_generator, tiny_embedder):
-    plan, launcher = pool_module.sandbox.require(config), Launcher()
+    plan, launcher = sandbox.require(config), Launcher()
     started = []
 
     def start_payload(name: str, task="text-generation") -> Runner:

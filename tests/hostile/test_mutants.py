@@ -20,20 +20,20 @@ pytestmark = [
 
 # What is taken away -> (file, text, replacement).
 MUTANTS = {
-    "network namespace": ("sandbox.py", '("pid", "net", "ipc",', '("pid", "ipc",'),
-    "process namespace": ("sandbox.py", '("pid", "net", "ipc",', '("net", "ipc",'),
+    "network namespace": ("command.py", '("pid", "net", "ipc",', '("pid", "ipc",'),
+    "process namespace": ("command.py", '("pid", "net", "ipc",', '("net", "ipc",'),
     "empty environment": ("sandbox.py", "env={},", ""),
-    "read-only binds": ("sandbox.py", 'words += ["--ro-bind", str(source)', 'words += ["--bind", str(source)'),
-    "narrow binds": ("sandbox.py", 'Path("/etc/ld.so.cache"),', 'Path("/etc"),'),
-    "size of scratch space": ("sandbox.py", '"1777", "--size", str(config.scratch_bytes),', '"1777",'),
+    "read-only binds": ("command.py", 'words += ["--ro-bind", str(source)', 'words += ["--bind", str(source)'),
+    "narrow binds": ("command.py", 'Path("/etc/ld.so.cache"),', 'Path("/etc"),'),
+    "size of scratch space": ("command.py", '"1777", "--size", str(config.scratch_bytes),', '"1777",'),
     "user of its own": (
-        "sandbox.py",
+        "command.py",
         "    if identity is None:\n        return []\n    uid",
         "    if True:\n        return []\n    uid",
     ),
-    "empty bounding set": ("sandbox.py", "--bounding-set=-all", "--bounding-set=+all"),
+    "empty bounding set": ("command.py", "--bounding-set=-all", "--bounding-set=+all"),
     "closed descriptors": ("sandbox.py", "filter_fd),\n", 'filter_fd, os.open("/etc/passwd", os.O_RDONLY)),\n'),
-    "membership of the group": ("sandbox.py", "if group else []", "if False else []"),
+    "membership of the group": ("command.py", "if group else []", "if False else []"),
     "denied calls": ("seccomp.py", "    program.each(DENIED_AT_START, _EPERM)\n", ""),
     "check of the architecture": (
         "seccomp.py",
@@ -49,9 +49,17 @@ MUTANTS = {
 }
 
 
+CHECK = """
+import sys
+from models_registry.runtime import selfcheck
+from models_registry.runtime.specs import SandboxConfig
+sys.exit(selfcheck.report(SandboxConfig()))
+"""
+
+
 def check(tree: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-B", "-m", "models_registry.runtime.selfcheck"],
+        [sys.executable, "-B", "-c", CHECK],
         cwd=tree,
         env={"PATH": os.environ["PATH"], "WORKER_SECRET": "secret"},
         capture_output=True,

@@ -14,6 +14,7 @@ from django.utils import timezone
 from marketplace.inference import ledger, selectors, services
 from marketplace.inference.models import CallEntry, Job, JobPayload, LicenceUse
 from marketplace.inference.payloads import payload_encrypt
+from tests.runtime.support import family
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LEASE_S = 2
@@ -163,6 +164,41 @@ def test_worker_without_a_sandbox_does_not_start(broker, transactional_db, spawn
     assert worker.process.wait(60) != 0
     assert "This worker does not start" in worker.output()
     assert "sandbox.unavailable" in worker.output()
+    assert "Traceback" not in worker.output()
+
+
+def test_worker_has_a_spare_runner_before_its_first_job_and_runs_the_job_in_it(sell, buyer, celery_worker):
+    sold = sell()
+    worker = celery_worker(queues="inference")
+    worker.wait_until(lambda: locked_in(worker.pid) != [], what="keeping a spare", timeout_s=60)
+    (spare,) = locked_in(worker.pid)
+    assert " /model/release " not in Path(f"/proc/{spare}/mountinfo").read_text()
+    assert wait_for(create(sold, buyer), "succeeded", "failed").state == "succeeded"
+    assert " /model/release " in Path(f"/proc/{spare}/mountinfo").read_text()
+
+
+def locked_in(pid: int) -> list[int]:
+    """Descendants with both system call filters: runners that are ready for a release, or have one."""
+    statuses = {member: Path(f"/proc/{member}/status") for member in family(pid)}
+    return [member for member, status in statuses.items() if "Seccomp_filters:\t2\n" in status.read_text()]
+
+
+def test_worker_that_an_attack_got_out_of_does_not_start(broker, transactional_db, spawn, tmp_path):
+    """A bwrap that leaves the machine's files readable passes for a sandbox, until it is attacked."""
+    leaky = tmp_path / "bwrap"
+    real = shutil.which("bwrap")
+    leaky.write_text(f"""#!{sys.executable}
+import os, sys
+words = sys.argv[1:]
+at = words.index("--remount-ro")
+os.execv("{real}", ["bwrap", *words[:at], "--ro-bind", "/etc/hostname", "/etc/hostname", *words[at:]])
+""")
+    leaky.chmod(0o755)
+    argv = [sys.executable, "-m", "celery", "-A", "marketplace", "worker", "--pool", "threads", "-Q", "inference"]
+    worker = spawn("worker", argv, env={"WEIGHHOUSE_SANDBOX_BWRAP": str(leaky)})
+    assert worker.process.wait(120) != 0
+    assert "This worker does not start: The sandbox does not hold" in worker.output()
+    assert "find other files (start)" in worker.output()
     assert "Traceback" not in worker.output()
 
 

@@ -1,10 +1,16 @@
-"""Version 2's file names, on a copy of its layout: this says nothing about a kernel."""
+"""Version 2's file names, on a copy of its layout: it says nothing about a kernel. A bind mount of version 1."""
 
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from models_registry.runtime import cgroups
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -44,3 +50,39 @@ def test_delegated_path_is_the_only_candidate(hierarchy):
     (hierarchy / "mine").mkdir()
     (hierarchy / "mine/cgroup.controllers").write_text("memory pids")
     assert [candidate.memory for candidate in cgroups._candidates(Path("/mine"))] == [hierarchy / "mine"]
+
+
+BOUND = """
+import sys
+from pathlib import Path
+from models_registry.runtime import cgroups
+found = cgroups.detect(Path(sys.argv[1]))
+print(found and found.memory)
+"""
+
+
+def test_group_that_a_container_was_given_by_a_bind_mount_is_found():
+    """As an engine does it: the delegated group alone is mounted, so that the mount's root is not the hierarchy's."""
+    groups = cgroups.detect()
+    if os.geteuid() != 0 or groups is None or groups.version != 1:
+        pytest.skip("A GROUP IS NOT BOUND HERE: this machine has no writable version 1 hierarchy")
+    name = f"weighhouse-bound-{os.getpid()}"
+    directories = [Path("/sys/fs/cgroup") / hierarchy / name for hierarchy in ("memory", "pids")]
+    for directory in directories:
+        directory.mkdir()
+    binds = [f"mount --bind {directory} {directory}" for directory in directories]
+    run = shlex.join([sys.executable, "-c", BOUND, f"/{name}"])
+    try:
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", " && ".join([*binds, f"exec {run}"])],
+            env={"PYTHONPATH": f"{ROOT}:{ROOT / 'sdk'}", "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        for directory in directories:
+            directory.rmdir()
+    if "unshare" in done.stderr:
+        pytest.skip("A GROUP IS NOT BOUND HERE: this container may not make a mount namespace (CAP_SYS_ADMIN)")
+    assert done.stdout.strip() == str(directories[0]), done.stderr

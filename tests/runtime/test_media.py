@@ -111,6 +111,18 @@ def test_any_bytes_as_an_image_are_a_head_or_a_refusal(data, prefix):
             assert head.width * head.height <= 40_000_000
 
 
+def test_head_after_a_flood_of_empty_parts_is_not_looked_for():
+    """Passing over millions of them would keep the web process busy for seconds."""
+    whole = image_of("JPEG", 8, 8)
+    assert image_head(whole[:2] + b"\xff\xe0\0\2" * 100 + whole[2:])
+    with pytest.raises(MediaError):
+        image_head(whole[:2] + b"\xff" * 5_000 + whole[2:])
+    sound = wav_of(SECOND, 8_000)
+    assert wave_head(sound[:12] + (b"note" + bytes(4)) * 100 + sound[12:])
+    with pytest.raises(MediaError):
+        wave_head(sound[:12] + (b"note" + bytes(4)) * 5_000 + sound[12:])
+
+
 @given(data=st.binary(max_size=200))
 def test_any_bytes_as_a_recording_are_a_head_or_a_refusal(data):
     for whole in (data, b"RIFF\0\0\0\0WAVE" + data, b"RIFF\0\0\0\0WAVEfmt " + data, wav_of(SECOND, 8_000)[:36] + data):

@@ -7,7 +7,9 @@ from typing import Any
 
 from models_registry.runtime import landlock, seccomp
 
-MODEL_PATH = "/model"
+MODEL_PATH = "/model/release"
+# Landlock passes over a mount point and asks its parent, so that the rule holds for what is mounted after the lock too.
+_MODEL_PARENT = "/model"
 SCRATCH_PATH = "/tmp"  # noqa: S108 - the sandbox's own, sized tmpfs
 _KERNEL_FACTS = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/etc/ld.so.cache")
 _PLAIN_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
@@ -26,7 +28,7 @@ def lock(options: dict[str, Any]) -> dict[str, Any]:
     landlock_abi = 0
     if landlock.abi() > 0 or not options["allow_degraded"]:
         landlock_abi = landlock.restrict(
-            readable=[*options["readable"], MODEL_PATH, *_KERNEL_FACTS],
+            readable=[*options["readable"], _MODEL_PARENT, *_KERNEL_FACTS],
             scratch=[SCRATCH_PATH],
             devices=[*_PLAIN_DEVICES, *options["devices"]],
         )

@@ -22,7 +22,8 @@ class Example:
 class TaskSpec:
     """One task. `max_inputs` counts the inputs of one request, `max_reply_bytes` the bytes of one reply.
 
-    `streams` says whether the text comes in pieces while it is written.
+    `streams` says whether the text comes in pieces while it is written; `joins`, whether calls that wait together may
+    share a request: the answer then says, for each input, its tokens and its batch (`TextModel.in_batches`).
     """
 
     name: str
@@ -36,6 +37,7 @@ class TaskSpec:
     max_inputs: int
     max_reply_bytes: int
     streams: bool = False
+    joins: bool = False
 
     @property
     def input_schema(self) -> dict[str, Any]:

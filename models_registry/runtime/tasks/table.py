@@ -66,6 +66,7 @@ FEATURE_EXTRACTION = TaskSpec(
     example=Example(("A weigh house certified goods before they were traded.",), {"normalise": True}),
     max_inputs=64,
     max_reply_bytes=8 * MIB,
+    joins=True,
 )
 
 TEXT_CLASSIFICATION = TaskSpec(
@@ -79,6 +80,7 @@ TEXT_CLASSIFICATION = TaskSpec(
     example=Example(("The delivery was quick and the scales are exact.",), {}),
     max_inputs=64,
     max_reply_bytes=2 * MIB,
+    joins=True,
 )
 
 TOKEN_CLASSIFICATION = TaskSpec(

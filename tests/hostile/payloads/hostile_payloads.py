@@ -8,7 +8,9 @@ import mmap
 import os
 import struct
 import sys
+import threading
 import time
+from pathlib import Path
 
 from models_registry.runtime.inside import lockdown
 from models_registry.runtime.wire import RunnerChannel, encode
@@ -29,6 +31,14 @@ def loaded(channel: RunnerChannel) -> None:
     channel.send({"kind": "locked", **lockdown.lock(channel.receive())})
     channel.receive()
     channel.send(READY)
+
+
+def by_release(channel: RunnerChannel) -> None:
+    """What the file `behaviour` of the release says, from the moment that a model would have been loaded."""
+    channel.send({"kind": "locked", **lockdown.lock(channel.receive())})
+    channel.receive()
+    globals()["loaded"] = lambda channel: channel.send(READY)
+    globals()[Path(lockdown.MODEL_PATH, "behaviour").read_text()](channel)
 
 
 def answering(change):
@@ -58,6 +68,11 @@ def raw(data: bytes):
 
 def good(channel):
     answering({})(channel)
+
+
+def good_after_a_while(channel):
+    time.sleep(1)
+    good(channel)
 
 
 def nan(channel):
@@ -125,6 +140,10 @@ def silent(channel):
 
 def never_ready(channel):
     channel.send({"kind": "locked", **lockdown.lock(channel.receive())})
+    time.sleep(600)
+
+
+def silent_before_the_lock(channel):
     time.sleep(600)
 
 
@@ -299,3 +318,66 @@ def dribbles(channel):
     while True:
         os.write(channel._descriptor, b"x")
         time.sleep(0.02)
+
+
+def spins(channel):
+    """Computes for ever."""
+    loaded(channel)
+    channel.receive()
+    while True:
+        pass
+
+
+def forks(channel):
+    """As many processes and threads as it can get, then silence."""
+    loaded(channel)
+    channel.receive()
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            break
+    try:
+        while True:
+            threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    except RuntimeError:
+        time.sleep(600)
+
+
+def fills_disk(channel):
+    """Everything that can be written, then a good answer."""
+    loaded(channel)
+    request = channel.receive()
+    for place in ("/tmp/fill", "/dev/shm/fill"):
+        try:
+            with Path(place).open("wb", buffering=0) as file:
+                while file.write(b"x" * 2**20):
+                    pass
+        except OSError:
+            pass
+    channel.send({**GOOD, "id": request["id"]})
+    time.sleep(60)
+
+
+def floods_channel(channel):
+    """Good answers without end, to a question that was asked once."""
+    loaded(channel)
+    answer = encode({**GOOD, "id": channel.receive()["id"]})
+    while True:
+        os.write(channel._descriptor, answer * 1000)
+
+
+def half_a_frame(channel):
+    """Promises more than it sends, and waits."""
+    raw(struct.pack(">I", 1000) + b"\x81")(channel)
+
+
+def half_a_frame_and_leaves(channel):
+    loaded(channel)
+    channel.receive()
+    os.write(channel._descriptor, struct.pack(">I", 1000) + b"\x81")
+    os._exit(0)
+
+
+def half_a_length(channel):
+    raw(b"\0\0")(channel)

@@ -1,0 +1,41 @@
+"""`manage.py sandbox_check`: the table for people, and what a worker relied on is forgotten where it fails."""
+
+import pytest
+from django.core.management import call_command
+
+from models_registry.runners import clearance_record, private_files
+from models_registry.runtime import selfcheck
+
+HELD = selfcheck.Outcome("locked", "connect by TCP", "refused", "")
+
+
+@pytest.fixture
+def record():
+    path = clearance_record()
+    path.write_text('{"held_in": "some boot"}')
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def run() -> int:
+    with pytest.raises(SystemExit) as caught:
+        call_command("sandbox_check")
+    return caught.value.code
+
+
+def test_sandbox_check_without_a_sandbox_says_what_to_install_and_forgets(settings, record, capsys):
+    settings.SANDBOX_BWRAP = "/nonexistent/bwrap"
+    assert run() == 2
+    assert "bubblewrap" in capsys.readouterr().err and not record.exists()
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("refused", 0), ("SUCCEEDED", 1), ("no answer", 1)])
+def test_sandbox_check_prints_each_outcome_and_keeps_only_what_held(monkeypatch, record, capsys, outcome, status):
+    """The attacks themselves are real in tests/hostile."""
+    found = [HELD, selfcheck.Outcome("spare", "write to the model", outcome, "as tried")]
+    tried = []
+    monkeypatch.setattr(selfcheck, "check", lambda plan, files=(): tried.extend(files) or found)
+    assert run() == status
+    assert f"spare   write to the model {outcome}" in capsys.readouterr().out
+    assert record.exists() == (status == 0)
+    assert tried == private_files()
