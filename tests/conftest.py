@@ -5,6 +5,11 @@ from importlib import import_module
 
 import pytest
 from django.core.cache import cache
+from hypothesis import settings
+
+# A machine that is busy has proven nothing about an example.
+settings.register_profile("weighhouse", settings(deadline=None))
+settings.load_profile("weighhouse")
 
 pytest_plugins = [
     "tests.fixtures.skips",
