@@ -123,7 +123,7 @@ $(STAMPS)/sdk: sdk/pyproject.toml | $(STAMPS)/python
 	@$(PIP) install --no-deps --no-build-isolation --editable ./sdk
 	@touch $@
 
-$(STAMPS)/dev: requirements-dev.txt | $(STAMPS)/python
+$(STAMPS)/dev: requirements-dev.txt | $(STAMPS)/python $(STAMPS)/torch
 	@echo "Installing what the checks and tests need"
 	@$(PIP) $(LOCKED) requirements-dev.txt
 	@touch $@

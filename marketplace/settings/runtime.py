@@ -66,13 +66,8 @@ BATCH_MAX_OPEN_PER_ACCOUNT = env.int("BATCH_MAX_OPEN_PER_ACCOUNT", 4)
 # A job of a batch that no worker could start in this time expires.
 BATCH_QUEUE_TTL_S = env.float("BATCH_QUEUE_TTL_S", 24 * 3600.0)
 
-# Large inputs that are sent ahead: where their encrypted files lie, how large one and all of an account's may be, and
-# how long one is kept that no job took.
+# Large inputs that are sent ahead: where their encrypted files lie, how large all of an account's may be, and how long
+# one is kept that no job took. How large one may be is the tasks' to say.
 INPUT_UPLOAD_DIR = Path(env.str("INPUT_UPLOAD_DIR", str(VAR_DIR / "inputs")))
-INPUT_MAX_BYTES = {
-    "text": env.int("INPUT_MAX_TEXT_BYTES", 1024**2),
-    "image": env.int("INPUT_MAX_IMAGE_BYTES", 20 * 1024**2),
-    "audio": env.int("INPUT_MAX_AUDIO_BYTES", 50 * 1024**2),
-}
 INPUT_UPLOAD_QUOTA_BYTES = env.int("INPUT_UPLOAD_QUOTA_BYTES", 500 * 1024**2)
 INPUT_UPLOAD_RETENTION_S = env.int("INPUT_UPLOAD_RETENTION_S", 3600)

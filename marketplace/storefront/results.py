@@ -9,6 +9,8 @@ import orjson
 
 HEAD = 6
 INPUT_CHARS = 2000
+STRONGEST = 8
+_STEPS = 5  # of colour
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,39 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """A stretch of a text with what the label owes it. `strength` is 1 to 5, negative where it speaks against it."""
+
+    text: str
+    score: float = 0.0
+    strength: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a label was given, for a page."""
+
+    label: str
+    score: float
+    method: str
+    causes: list[Cause]
+    baseline_label: str | None
+    baseline_score: float
+    deleted: int
+    drop: float
+    random_drop: float
+    warnings: list[str]
+
+    @property
+    def strongest(self) -> list[Cause]:
+        """Tokens by what the label owes them, for those who see no colour."""
+        scored = [cause for cause in self.causes if cause.strength]
+        return sorted(scored, key=lambda cause: -abs(cause.score))[:STRONGEST]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """One input's result. `kind` is vector, scores, masks, marked, text, transcript or json.
+    """One input's result. `kind` is vector, scores, explained, masks, marked, text, transcript or json.
 
     The other fields belong to one kind each.
     """
@@ -46,6 +79,7 @@ class Result:
     finish: str = ""
     masks: list[list[Score]] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
+    explanation: Explanation | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -95,6 +129,41 @@ def _scores_of(entries: Any, name: str = "label") -> list[Score]:
 
 def _scores(given: Any, output: Any) -> Result:
     return Result("scores", input=_shown(given), scores=_scores_of(output))
+
+
+def _classified(given: Any, output: Any) -> Result:
+    if isinstance(output, list):
+        return _scores(given, output)
+    if not isinstance(given, str):
+        raise TypeError("an input that was sent ahead is not there to be marked")
+    found = output["explanation"]
+    baseline, deletion = found["baseline"], found["deletion"]
+    explanation = Explanation(
+        label=str(found["label"])[:200],
+        score=float(found["score"]),
+        method=str(found["method"]).replace("_", " "),
+        causes=_causes(given, found["tokens"]),
+        baseline_label=None if baseline["label"] is None else str(baseline["label"])[:200],
+        baseline_score=float(baseline["score"]),
+        deleted=int(deletion["tokens"]),
+        drop=float(deletion["drop"]),
+        random_drop=float(deletion["random_drop"]),
+        warnings=[str(warning) for warning in found["warnings"]],
+    )
+    return Result("explained", scores=_scores_of(output["scores"]), explanation=explanation)
+
+
+def _causes(text: str, tokens: Any) -> list[Cause]:
+    """The text cut at its tokens, which come in order; one that overlaps another is left out."""
+    causes, at = [], 0
+    most = max((abs(float(token["score"])) for token in tokens), default=0.0)
+    for token in tokens:
+        start, end, score = int(token["start"]), int(token["end"]), float(token["score"])
+        if at <= start < end:
+            strength = round(_STEPS * score / most) if most > 0 else 0
+            causes += [Cause(text[at:start]), Cause(text[start:end], score, strength)]
+            at = end
+    return [*causes, Cause(text[at:])]
 
 
 def _masks(given: Any, output: Any) -> Result:
@@ -163,11 +232,11 @@ def _json(output: Any) -> Result:
 
 _READERS: dict[str, Callable[[Any, Any], Result]] = {
     "feature-extraction": _vector,
-    "text-classification": _scores,
+    "text-classification": _classified,
     "token-classification": _entities,
     "fill-mask": _masks,
     "question-answering": _answer,
-    "zero-shot-classification": _scores,
+    "zero-shot-classification": _classified,
     "text2text-generation": _rewritten,
     "text-generation": _continued,
     "image-classification": _scores,

@@ -3,31 +3,28 @@
 Types, shapes, counts and finiteness are checked here; sentences are written here, never by the runner.
 """
 
-import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from weighhouse.core.errors import WeighhouseError
 
+from models_registry.runtime import explanations, replies
 from models_registry.runtime.errors import (
     InputError,
     ModelUnloadableError,
     OutputInvalidError,
     RunnerError,
     RunnerOutOfMemoryError,
-    RunnerProtocolError,
 )
-
-Message = Mapping[str, Any]
+from models_registry.runtime.replies import Message
 
 _CAPABILITY = re.compile(r"^[A-Za-z0-9_. ]{1,32}$")
 _LABEL_CHARS = 256
 _MOST_LABELS = 10_000
 _MOST_WIDTH = 65_536
-_NOT_FINITE = "The model's answer holds NaN or infinity, so it is no answer. Tell its publisher."
 _UNLOADABLE = {
     "weights_missing": "The weights do not fit the configuration: tensors are missing or have another shape. "
     "Export the model again with save_pretrained.",
@@ -41,13 +38,14 @@ _UNLOADABLE = {
 }
 # Sentences that go on from "Input 1 ".
 _REFUSED = {
+    "unexplained": "cannot be explained: the model's tokens do not say where they stand in the text, or its network "
+    "reads a text more than once. Run it without explain.",
     "no_tokens": "has no token that the model knows. Send other text.",
     "unreadable": "could not be decoded: the file is damaged. Save it again.",
     "no_chat_template": "is a chat, and this model has no chat template. Send a text that it continues.",
     "chat_template": "was refused by the model's chat template. Many want user and assistant to take turns, "
     "and some know no system message.",
 }
-_TOKEN_CHARS = 256
 _MASKS = 16
 _WINDOWS = 128
 _ENTITIES = 8192
@@ -58,16 +56,16 @@ def facts(reply: Message, *, task: str) -> dict[str, Any]:
     """What a `ready` message says about the loaded model. Raises RunnerProtocolError."""
     device, capability = reply.get("device"), reply.get("cpu_capability")
     if device not in ("cpu", "cuda") or not isinstance(capability, str) or not _CAPABILITY.match(capability):
-        raise _forged("its device")
+        raise replies.forged("its device")
     read: dict[str, Any] = {
         "device": device,
         "cpu_capability": capability,
-        "max_length": _count(reply, "max_length", most=1_000_000),
+        "max_length": replies.count_of(reply, "max_length", most=1_000_000),
     }
     if task in _LABELLED:
         read["labels"] = _labels(reply.get("labels"))
     if task == "fill-mask":
-        read["mask_token"] = _short_text(reply.get("mask_token"), "its mask token")
+        read["mask_token"] = replies.short_text(reply.get("mask_token"), "its mask token")
     return read
 
 
@@ -80,7 +78,7 @@ def failure(reply: Message, *, known: Message | None = None) -> WeighhouseError:
         default = "The release could not be loaded as a model of its task. Check that its files load with transformers."
         return ModelUnloadableError(_UNLOADABLE.get(str(reason), default))
     if code == "output.invalid":
-        return OutputInvalidError(_NOT_FINITE)
+        return OutputInvalidError(replies.NOT_FINITE)
     if code == "input.invalid":
         return _refused_input(reply, known or {})
     return RunnerError("The model failed on this input.")
@@ -118,7 +116,7 @@ def _vectors(reply: Message, asked: _Asked) -> list[Any]:
 
 
 def _scores(reply: Message, asked: _Asked) -> list[Any]:
-    return _ranked(_table(reply, rows=asked.count), asked.known["labels"])
+    return _explained(reply, asked, asked.known["labels"])
 
 
 def _best_scores(reply: Message, asked: _Asked) -> list[Any]:
@@ -126,7 +124,23 @@ def _best_scores(reply: Message, asked: _Asked) -> list[Any]:
 
 
 def _own_scores(reply: Message, asked: _Asked) -> list[Any]:
-    return _ranked(_table(reply, rows=asked.count), asked.parameters["candidate_labels"])
+    return _explained(reply, asked, asked.parameters["candidate_labels"])
+
+
+def _explained(reply: Message, asked: _Asked, labels: Sequence[str]) -> list[Any]:
+    """The scores of each input, and why, where that was asked for."""
+    scores = _ranked(_table(reply, rows=asked.count), labels)
+    if not asked.parameters.get("explain"):
+        return scores
+    read = []
+    entries = replies.entries(reply, "explanations", asked.count)
+    for text, ranked, entry in zip(asked.inputs, scores, entries, strict=True):
+        explanation = explanations.read(entry, text, labels, method=asked.parameters["explain_method"])
+        # Of two labels that score alike either may be meant, and of no others.
+        if not any(best["label"] == explanation["label"] and best["score"] == ranked[0]["score"] for best in ranked):
+            raise replies.forged("its explained label")
+        read.append({"scores": ranked, "explanation": explanation})
+    return read
 
 
 def _ranked(table: np.ndarray[Any, np.dtype[np.float32]], labels: Sequence[str]) -> list[Any]:
@@ -144,54 +158,47 @@ def _ranked(table: np.ndarray[Any, np.dtype[np.float32]], labels: Sequence[str])
 
 def _entities(reply: Message, asked: _Asked) -> list[Any]:
     read = []
-    for text, found in zip(asked.inputs, _entries(reply, "entities", asked.count), strict=True):
+    for text, found in zip(asked.inputs, replies.entries(reply, "entities", asked.count), strict=True):
         entities = [
             _entity(entry, text, asked.known["labels"], joined=asked.parameters["aggregation"] == "simple")
-            for entry in _list(found, "its entities", most=_ENTITIES)
+            for entry in replies.items(found, "its entities", most=_ENTITIES)
         ]
         read.append(entities)
     return read
 
 
 def _entity(entry: Any, text: str, labels: Sequence[str], *, joined: bool) -> dict[str, Any]:
-    number, score, start, end = _list(entry, "its entities", length=4)
+    number, score, start, end = replies.items(entry, "its entities", length=4)
     if type(number) is not int or not 0 <= number < len(labels):
-        raise _forged("its entities")
+        raise replies.forged("its entities")
     # Of a joined entity, B-PER and I-PER are both PER.
     label = labels[number].split("-", 1)[-1] if joined else labels[number]
-    return {"label": label, **_span(score, start, end, text)}
+    return {"label": label, **replies.span(score, start, end, text)}
 
 
 def _answers(reply: Message, asked: _Asked) -> list[Any]:
     read = []
-    for pair, entry in zip(asked.inputs, _entries(reply, "spans", asked.count), strict=True):
-        score, start, end = _list(entry, "its answers", length=3)
-        read.append(_span(score, start, end, pair["context"]))
+    for pair, entry in zip(asked.inputs, replies.entries(reply, "spans", asked.count), strict=True):
+        score, start, end = replies.items(entry, "its answers", length=3)
+        read.append(replies.span(score, start, end, pair["context"]))
     return read
-
-
-def _span(score: Any, start: Any, end: Any, text: str) -> dict[str, Any]:
-    """A part of the text. The words are cut out here: a runner's would not have to be there."""
-    if type(start) is not int or type(end) is not int or not 0 <= start <= end <= len(text):
-        raise _forged("its places in the text")
-    return {"start": start, "end": end, "text": text[start:end], "score": _score(score)}
 
 
 def _masks(reply: Message, asked: _Asked) -> list[Any]:
     return [
         [
-            [_token(entry) for entry in _list(mask, "its tokens", most=asked.parameters["top_k"])]
-            for mask in _list(masks, "its masks", most=_MASKS)
+            [_token(entry) for entry in replies.items(mask, "its tokens", most=asked.parameters["top_k"])]
+            for mask in replies.items(masks, "its masks", most=_MASKS)
         ]
-        for masks in _entries(reply, "masks", asked.count)
+        for masks in replies.entries(reply, "masks", asked.count)
     ]
 
 
 def _token(entry: Any) -> dict[str, Any]:
-    text, token, score = _list(entry, "its tokens", length=3)
+    text, token, score = replies.items(entry, "its tokens", length=3)
     if type(token) is not int or not 0 <= token < 2**31:
-        raise _forged("its tokens")
-    return {"text": _short_text(text, "its tokens"), "token": token, "score": _score(score)}
+        raise replies.forged("its tokens")
+    return {"text": replies.short_text(text, "its tokens"), "token": token, "score": replies.number(score)}
 
 
 def _continuations(reply: Message, asked: _Asked) -> list[Any]:
@@ -200,9 +207,9 @@ def _continuations(reply: Message, asked: _Asked) -> list[Any]:
 
 def _transcripts(reply: Message, asked: _Asked) -> list[Any]:
     read = []
-    for entry in _entries(reply, "texts", asked.count):
+    for entry in replies.entries(reply, "texts", asked.count):
         if not isinstance(entry, dict) or set(entry) != {"text"} or not isinstance(entry["text"], str):
-            raise _forged("its texts")
+            raise replies.forged("its texts")
         read.append({"text": entry["text"].replace("\0", "\ufffd")})
     return read
 
@@ -225,12 +232,12 @@ def usage(reply: Message, *, count: int) -> dict[str, Any]:
     """Token counts and the positions of inputs that were cut. Raises RunnerProtocolError."""
     truncated = reply.get("truncated")
     if not isinstance(truncated, list) or len(truncated) > count:
-        raise _forged("its list of cut inputs")
+        raise replies.forged("its list of cut inputs")
     if not all(type(position) is int and 0 <= position < count for position in truncated):
-        raise _forged("its list of cut inputs")
+        raise replies.forged("its list of cut inputs")
     return {
-        "input_tokens": _count(reply, "input_tokens"),
-        "output_tokens": _count(reply, "output_tokens"),
+        "input_tokens": replies.count_of(reply, "input_tokens"),
+        "output_tokens": replies.count_of(reply, "output_tokens"),
         "truncated": truncated,
     }
 
@@ -250,86 +257,66 @@ def batches(reply: Message, *, count: int, most: int | None = None) -> list[list
     most = count if most is None else most
     shapes = reply.get("batches")
     if not isinstance(shapes, list) or not 1 <= len(shapes) <= most:
-        raise _forged("its batch shapes")
+        raise replies.forged("its batch shapes")
     for shape in shapes:
         if not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int and 0 < n < 2**31 for n in shape):
-            raise _forged("its batch shapes")
+            raise replies.forged("its batch shapes")
     if not count <= sum(rows for rows, _ in shapes) <= most:
-        raise _forged("its batch shapes")
+        raise replies.forged("its batch shapes")
     return shapes
-
-
-def _entries(reply: Message, name: str, count: int) -> list[Any]:
-    return _list(reply.get(name), f"its {name}", length=count)
-
-
-def _list(value: Any, what: str, *, length: int | None = None, most: int = 2**31) -> list[Any]:
-    if not isinstance(value, list) or len(value) > most or (length is not None and len(value) != length):
-        raise _forged(what)
-    return value
-
-
-def _score(value: Any) -> float:
-    if type(value) is not float:
-        raise _forged("its scores")
-    if not math.isfinite(value):
-        raise OutputInvalidError(_NOT_FINITE)
-    return value
-
-
-def _short_text(value: Any, what: str) -> str:
-    if not isinstance(value, str) or len(value) > _TOKEN_CHARS:
-        raise _forged(what)
-    return value.replace("\0", "\ufffd")
 
 
 def _table(reply: Message, *, rows: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     shape, data = reply.get("shape"), reply.get("data")
     if not isinstance(shape, list) or len(shape) != 2 or not all(type(n) is int for n in shape):
-        raise _forged("its shape")
+        raise replies.forged("its shape")
     if shape[0] != rows or not 0 < shape[1] <= _MOST_WIDTH:
         raise OutputInvalidError(f"The model gave {ascii(shape)[:40]} numbers for {rows} inputs.")
     if not isinstance(data, bytes) or len(data) != 4 * shape[0] * shape[1]:
-        raise _forged("its numbers")
-    table = np.frombuffer(data, dtype="<f4").reshape(shape)
-    if not np.isfinite(table).all():
-        raise OutputInvalidError(_NOT_FINITE)
-    return table
+        raise replies.forged("its numbers")
+    numbers = np.frombuffer(data, dtype="<f4").reshape(shape)
+    if not np.isfinite(numbers).all():
+        raise OutputInvalidError(replies.NOT_FINITE)
+    return numbers
 
 
 def _texts(texts: Any, count: int) -> list[dict[str, Any]]:
     if not isinstance(texts, list) or len(texts) != count:
-        raise _forged("its number of texts")
+        raise replies.forged("its number of texts")
     read = []
     for entry in texts:
         if not isinstance(entry, dict) or set(entry) != {"text", "finish_reason", "output_tokens"}:
-            raise _forged("its texts")
+            raise replies.forged("its texts")
         if not isinstance(entry["text"], str) or entry["finish_reason"] not in ("stop", "length"):
-            raise _forged("its texts")
+            raise replies.forged("its texts")
         # A NUL is no text to a database; tokens can spell one.
         read.append(
-            {**entry, "text": entry["text"].replace("\0", "\ufffd"), "output_tokens": _count(entry, "output_tokens")}
+            {
+                **entry,
+                "text": entry["text"].replace("\0", "\ufffd"),
+                "output_tokens": replies.count_of(entry, "output_tokens"),
+            }
         )
     return read
 
 
 def _labels(labels: Any) -> list[str]:
     if not isinstance(labels, list) or not 1 <= len(labels) <= _MOST_LABELS:
-        raise _forged("its labels")
+        raise replies.forged("its labels")
     if not all(isinstance(label, str) and len(label) <= _LABEL_CHARS for label in labels):
-        raise _forged("its labels")
+        raise replies.forged("its labels")
     return [label.replace("\0", "\ufffd") for label in labels]
 
 
 def _refused_input(reply: Message, known: Message) -> InputError:
     reason = reply.get("reason")
     if reason == "labels_too_long":
-        longest = _count(reply, "max_length")
+        longest = replies.count_of(reply, "max_length")
         return InputError(
             f"A label in its sentence is longer than {longest} tokens, half of what the model reads. Shorten it.",
             parameter="candidate_labels",
         )
-    position = _count(reply, "position")
+    position = replies.count_of(reply, "position")
     where = f"Input {position + 1}"
     if isinstance(reason, str) and reason in _REFUSED:
         return InputError(f"{where} {_REFUSED[reason]}", position=position)
@@ -342,26 +329,14 @@ def _refused_input(reply: Message, known: Message) -> InputError:
         )
     if reason == "too_many_masks":
         return InputError(f"{where} has more than {_MASKS} masks. Split it.", position=position)
-    longest = _count(reply, "max_length")
-    if reason == "question_too_long":
-        return InputError(
-            f"The question of input {position + 1} is longer than {longest} tokens. Shorten it.",
-            position=position,
-            max_length=longest,
-        )
-    return InputError(
-        f"{where} is longer than the {longest} tokens that the model reads. Shorten it, or set truncate to true.",
-        position=position,
-        max_length=longest,
-    )
+    return _too_long(reply, position)
 
 
-def _count(reply: Message, name: str, *, most: int = 2**53) -> int:
-    value = reply.get(name)
-    if type(value) is not int or not 0 <= value <= most:
-        raise _forged(f"its {name}")
-    return value
-
-
-def _forged(what: str) -> RunnerProtocolError:
-    return RunnerProtocolError(f"The runner's answer was refused: {what} cannot be right. The runner was ended.")
+def _too_long(reply: Message, position: int) -> InputError:
+    longest, where = replies.count_of(reply, "max_length"), f"Input {position + 1}"
+    told = f"{where} is longer than the {longest} tokens that the model reads. Shorten it, or set truncate to true."
+    if reply.get("reason") == "question_too_long":
+        told = f"The question of input {position + 1} is longer than {longest} tokens. Shorten it."
+    elif reply.get("reason") == "explained_too_long":
+        told = f"{where} is longer than the {longest} tokens that are explained. Shorten it, or run it without explain."
+    return InputError(told, position=position, max_length=longest)

@@ -113,7 +113,7 @@ class RunnerPool:
             checked,
             deadline_s,
             buyer=buyer,
-            joins=task.joins and (spec.key, buyer) not in self._suspects,
+            joins=task.joins and not checked.get("explain") and (spec.key, buyer) not in self._suspects,
             on_text=on_text if task.streams else None,
             cancelled=cancelled,
         )
@@ -318,4 +318,6 @@ def _validated(spec: RunnerSpec, inputs: Any, parameters: Any) -> tuple[list[Any
     if spec.dtype not in DTYPES:
         raise ModelUnloadableError(f"Models run in {', '.join(DTYPES)}; {ascii(spec.dtype)[:60]} was asked for.")
     task = TASKS[spec.task]
-    return task.validate_inputs(inputs), task.validate_parameters(parameters)
+    checked = task.validate_inputs(inputs), task.validate_parameters(parameters)
+    task.check_together(*checked)
+    return checked

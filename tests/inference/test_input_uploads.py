@@ -128,11 +128,14 @@ def test_upload_that_ends_before_its_length_leaves_nothing(receive):
     assert (InputUpload.objects.count(), files()) == (0, [])
 
 
-@pytest.mark.parametrize("size", [0, 1024**2 + 1])
-def test_upload_of_a_size_that_its_kind_cannot_have_is_refused_before_a_byte_is_read(receive, size):
+@pytest.mark.parametrize(
+    ("size", "media_type"),
+    [(0, "text/plain"), (128 * 1024 + 1, "text/plain"), (4 * 1024**2 + 1, "image/png"), (6_000_001, "audio/wav")],
+)
+def test_upload_of_a_size_that_no_task_takes_is_refused_before_a_byte_is_read(receive, size, media_type):
     stream = BytesIO(TEXT)
     with pytest.raises(UploadLimitError):
-        receive(size=size, stream=stream)
+        receive(size=size, stream=stream, media_type=media_type)
     assert stream.tell() == 0
 
 
@@ -217,7 +220,6 @@ def test_text_upload_longer_than_the_task_reads_is_refused_at_once(create, recei
         ("feature-extraction", 5, "image/png"),
         ("image-classification", 5, "text/plain"),
         ("image-classification", 5, "audio/wav"),
-        ("image-classification", 4 * 1024**2 + 1, "image/png"),
         ("question-answering", 5, "text/plain"),
     ],
 )

@@ -170,7 +170,7 @@ def test_worker_without_a_sandbox_does_not_start(broker, transactional_db, spawn
 def test_worker_has_a_spare_runner_before_its_first_job_and_runs_the_job_in_it(sell, buyer, celery_worker):
     sold = sell()
     worker = celery_worker(queues="inference")
-    worker.wait_until(lambda: locked_in(worker.pid) != [], what="keeping a spare", timeout_s=60)
+    worker.wait_until(lambda: locked_in(worker.pid) != [], what="keeping a spare", timeout_s=180)
     (spare,) = locked_in(worker.pid)
     assert " /model/release " not in Path(f"/proc/{spare}/mountinfo").read_text()
     assert wait_for(create(sold, buyer), "succeeded", "failed").state == "succeeded"

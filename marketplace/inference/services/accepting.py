@@ -115,6 +115,7 @@ def request_check(
     spec = task_spec(release)
     accepted = inputs_accept(account=account, spec=spec, inputs=inputs)
     request = {"inputs": accepted, "parameters": spec.validate_parameters(parameters)}
+    spec.check_together(**request)
     return request, release, input_commit(request)
 
 

@@ -137,9 +137,10 @@ def _requests(account: Account, spec: TaskSpec, inputs: Any, parameters: dict[st
         raise BatchInvalidError(
             f"The inputs of a batch are a list of 1 to {most}. Send more in further batches.", max_inputs=most
         )
+    size = spec.most_inputs(parameters)
     parts = [
-        inputs_accept_each(account=account, spec=spec, inputs=inputs[start : start + spec.max_inputs], offset=start)
-        for start in range(0, len(inputs), spec.max_inputs)
+        inputs_accept_each(account=account, spec=spec, inputs=inputs[start : start + size], offset=start)
+        for start in range(0, len(inputs), size)
     ]
     return [_request(part, parameters) for part in parts]
 

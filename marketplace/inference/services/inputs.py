@@ -9,7 +9,7 @@ from marketplace.inference.models import UploadKind
 from marketplace.inference.payloads import payload_decrypt
 from marketplace.inference.uploads import input_upload_list
 from models_registry.runtime.errors import InputError
-from models_registry.runtime.tasks import FileInput, TaskSpec, TextInput
+from models_registry.runtime.tasks import TASKS, FileInput, TaskSpec, TextInput
 
 # UTF-8 has up to four bytes for a character.
 _BYTES_PER_CHARACTER = 4
@@ -94,6 +94,12 @@ def _uploads_check(account: Account, spec: TaskSpec, numbers: set[UUID]) -> dict
                 max_bytes=most,
             )
     return {upload.pk: payload_decrypt(upload.pk, upload.digest) for upload in found}
+
+
+def upload_most_bytes(kind: str) -> int:
+    """How large an upload of a kind may be: what the task takes that takes most of it."""
+    wanted = [_upload_wanted(spec) for spec in TASKS.values() if isinstance(spec.kind, FileInput | TextInput)]
+    return max(most for found, most in wanted if found == kind)
 
 
 def _upload_wanted(spec: TaskSpec) -> tuple[str, int]:

@@ -16,6 +16,7 @@ from marketplace.accounts.models import Account
 from marketplace.inference.errors import InputUploadInUseError, InputUploadKindError, InputUploadQuotaError
 from marketplace.inference.models import OPEN_STATES, InputUpload, UploadKind
 from marketplace.inference.payloads import payload_encrypt
+from marketplace.inference.services.inputs import upload_most_bytes
 from marketplace.inference.services.moves import account_lock
 from marketplace.inference.upload_files import UploadWriter, upload_file_delete, upload_path
 from marketplace.inference.uploads import input_upload_get
@@ -53,7 +54,7 @@ def input_upload_receive(*, account: Account, media_type: str, size: int, stream
     Raises InputUploadKindError, InputUploadQuotaError, UploadLimitError, UploadTruncatedError, UploadStorageFullError.
     """
     kind = kind_of(media_type)
-    most = settings.INPUT_MAX_BYTES[kind]
+    most = upload_most_bytes(kind)
     if not 1 <= size <= most:
         raise UploadLimitError(f"An input of this kind has 1 to {most} bytes; {size} were announced.", limit=most)
     _quota_check(account, size)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models_registry.runtime.errors import InputError
+from models_registry.runtime.explanations import MOST_INPUTS
 from models_registry.runtime.tasks.inputs import InputKind
 from models_registry.runtime.tasks.parameters import Parameter
 from models_registry.runtime.tasks.words import describe
@@ -24,6 +25,7 @@ class TaskSpec:
 
     `streams` says whether the text comes in pieces while it is written; `joins`, whether calls that wait together may
     share a request: the answer then says, for each input, its tokens and its batch (`TextModel.in_batches`).
+    `unexplained` is why the task has no explanations, where it has none.
     """
 
     name: str
@@ -38,6 +40,7 @@ class TaskSpec:
     max_reply_bytes: int
     streams: bool = False
     joins: bool = False
+    unexplained: str = ""
 
     @property
     def input_schema(self) -> dict[str, Any]:
@@ -66,6 +69,19 @@ class TaskSpec:
             )
         return [self.kind.check(value, position) for position, value in enumerate(given)]
 
+    def most_inputs(self, parameters: Mapping[str, Any]) -> int:
+        """How many inputs one request with these validated parameters may have."""
+        return min(self.max_inputs, MOST_INPUTS) if parameters.get("explain") else self.max_inputs
+
+    def check_together(self, inputs: list[Any], parameters: Mapping[str, Any]) -> None:
+        """Whether validated inputs and parameters may be one request. Raises InputError."""
+        most = self.most_inputs(parameters)
+        if len(inputs) > most:
+            raise InputError(
+                f"{most} inputs of a request may be explained; {len(inputs)} came. Send the rest in further jobs.",
+                max_inputs=most,
+            )
+
     def wire_inputs(self, inputs: list[Any]) -> list[Any]:
         """Validated inputs as a runner gets them: files as bytes."""
         return [self.kind.wire(value) for value in inputs]
@@ -77,6 +93,10 @@ class TaskSpec:
             raise InputError(f"parameters must be an object; {describe(parameters)} came.")
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
+            if name == "explain" and self.unexplained:
+                raise InputError(
+                    f"{self.name} cannot be explained: {self.unexplained}. Leave out explain.", parameter=name
+                )
             if name not in known:
                 raise InputError(
                     f"{self.name} has no parameter {describe(name)}. It takes: {', '.join(known)}.",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models_registry.runtime import media
+from models_registry.runtime import explanations, media
 from models_registry.runtime.tasks import examples
 from models_registry.runtime.tasks.inputs import ChatInput, FileInput, PairInput, TextInput
 from models_registry.runtime.tasks.parameters import Parameter
@@ -45,6 +45,31 @@ _WRITING = (
     _TRUNCATE,
 )
 
+_EXPLAIN = (
+    Parameter("explain", "boolean", False, "Say which tokens the first label is due to. Counts as one more call."),
+    Parameter(
+        "explain_method",
+        "choice",
+        explanations.METHODS[0],
+        "How: by blanking out each token in turn, or by the gradient along the way from blanked out to the text.",
+        choices=explanations.METHODS,
+    ),
+)
+_EXPLAINED = _object(
+    scores=_list_of(_LABEL_SCORE),
+    explanation=_object(
+        method={"enum": list(explanations.METHODS)},
+        label=_STRING,
+        score=_NUMBER,
+        tokens=_list_of(_object(**_SPAN)),
+        baseline=_object(token_vector=_STRING, label={"type": ["string", "null"]}, score=_NUMBER),
+        deletion=_object(tokens=_INTEGER, drop=_NUMBER, random_drop=_NUMBER),
+        warnings=_list_of(_STRING),
+    ),
+)
+_SCORES = _list_of({"anyOf": [_list_of(_LABEL_SCORE), _EXPLAINED]})
+_WRITES_A_TEXT = "each token that it writes has causes of its own"
+
 FEATURE_EXTRACTION = TaskSpec(
     name="feature-extraction",
     title="Embeddings",
@@ -64,6 +89,7 @@ FEATURE_EXTRACTION = TaskSpec(
         _TRUNCATE,
     ),
     example=Example(("A weigh house certified goods before they were traded.",), {"normalise": True}),
+    unexplained="a vector has no label that could be due to a token",
     max_inputs=64,
     max_reply_bytes=8 * MIB,
     joins=True,
@@ -74,9 +100,9 @@ TEXT_CLASSIFICATION = TaskSpec(
     title="Classification",
     summary="Gives each text a score for every label that the model knows.",
     kind=TextInput(TEXT_CHARS),
-    output="Per input, every label with its score, highest first.",
-    output_schema=_list_of(_list_of(_LABEL_SCORE)),
-    parameters=(_TRUNCATE,),
+    output="Per input, every label with its score, highest first; with explain, scores and explanation.",
+    output_schema=_SCORES,
+    parameters=(_TRUNCATE, *_EXPLAIN),
     example=Example(("The delivery was quick and the scales are exact.",), {}),
     max_inputs=64,
     max_reply_bytes=2 * MIB,
@@ -101,6 +127,7 @@ TOKEN_CLASSIFICATION = TaskSpec(
         _TRUNCATE,
     ),
     example=Example(("The scales of Rotterdam were tested by Simon Stevin.",), {}),
+    unexplained="it says of each label where it stands, and scores every token by itself",
     max_inputs=32,
     max_reply_bytes=4 * MIB,
 )
@@ -117,6 +144,7 @@ FILL_MASK = TaskSpec(
         _TRUNCATE,
     ),
     example=Example(("The weigh house stands in the [MASK] of the town.",), {}),
+    unexplained="it proposes many tokens, each with causes of its own",
     max_inputs=16,
     max_reply_bytes=2 * MIB,
 )
@@ -141,6 +169,7 @@ QUESTION_ANSWERING = TaskSpec(
     example=Example(
         ({"question": "When were goods weighed?", "context": "Goods were weighed before they were traded."},), {}
     ),
+    unexplained="it shows its answer within the text, and no label is given",
     max_inputs=16,
     max_reply_bytes=256 * 1024,
 )
@@ -150,8 +179,8 @@ ZERO_SHOT_CLASSIFICATION = TaskSpec(
     title="Classification by labels of your own",
     summary="Scores each text for labels that you name, with a model of textual entailment.",
     kind=TextInput(TEXT_CHARS),
-    output="Per input, your labels with their scores, highest first.",
-    output_schema=_list_of(_list_of(_LABEL_SCORE)),
+    output="Per input, your labels with their scores, highest first; with explain, scores and explanation.",
+    output_schema=_SCORES,
     parameters=(
         Parameter(
             "candidate_labels",
@@ -171,6 +200,7 @@ ZERO_SHOT_CLASSIFICATION = TaskSpec(
             max_chars=200,
         ),
         _TRUNCATE,
+        *_EXPLAIN,
     ),
     example=Example(
         ("The delivery came a day late.",), {"candidate_labels": ["delivery", "price", "quality"], "multi_label": False}
@@ -188,6 +218,7 @@ TEXT2TEXT_GENERATION = TaskSpec(
     output_schema=_list_of(_GENERATION),
     parameters=_WRITING,
     example=Example(("Goods were weighed and certified at the weigh house before they were traded.",), {}),
+    unexplained=_WRITES_A_TEXT,
     max_inputs=8,
     max_reply_bytes=MIB,
 )
@@ -201,6 +232,7 @@ TEXT_GENERATION = TaskSpec(
     output_schema=_list_of(_GENERATION),
     parameters=_WRITING,
     example=Example(("Once upon a time",), {"max_new_tokens": 32}),
+    unexplained=_WRITES_A_TEXT,
     max_inputs=8,
     max_reply_bytes=MIB,
     streams=True,
@@ -215,6 +247,7 @@ IMAGE_CLASSIFICATION = TaskSpec(
     output_schema=_list_of(_list_of(_LABEL_SCORE)),
     parameters=(Parameter("top_k", "integer", 5, "How many labels to give.", minimum=1, maximum=1000),),
     example=Example((examples.picture(),), {"top_k": 3}),
+    unexplained="an image has no tokens to score",
     max_inputs=8,
     max_reply_bytes=2 * MIB,
 )
@@ -228,6 +261,7 @@ AUTOMATIC_SPEECH_RECOGNITION = TaskSpec(
     output_schema=_list_of(_object(text=_STRING)),
     parameters=(),
     example=Example((examples.tone(),), {}),
+    unexplained="a recording has no tokens to score",
     max_inputs=4,
     max_reply_bytes=256 * 1024,
 )
