@@ -8,12 +8,14 @@ from datetime import timedelta
 
 import pytest
 import standardwebhooks
+from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
 from marketplace.webhooks import services
 from marketplace.webhooks.errors import WebhookDisabledError, WebhookEventNotFoundError, WebhookNotFoundError
 from marketplace.webhooks.models import EventKind, WebhookDelivery, WebhookEndpoint, WebhookEvent
+from marketplace.webhooks.services import delivering
 from marketplace.webhooks.services.delivering import DELAYS_S
 
 pytestmark = pytest.mark.django_db
@@ -270,3 +272,20 @@ def test_worker_killed_at_a_delivery_loses_nothing_and_the_id_stays(
     assert [got.headers["webhook-id"] for got in there.requests] == [delivery.event_id] * arrivals
     assert len({got.body for got in there.requests}) == 1
     assert json.loads(there.requests[0].body)["type"] == "job.succeeded"
+
+
+def test_slow_receivers_hold_up_no_more_threads_than_the_site_gives_them(endpoint, there, buyer, happen, broker):
+    delivery = happen(buyer)
+    held = [delivering._senders.acquire(blocking=False) for _ in range(settings.WEBHOOK_SENDERS)]
+    assert all(held)
+    with broker.client() as client:
+        waiting = client.llen("webhooks")
+        try:
+            assert not send(delivery)
+        finally:
+            for _ in held:
+                delivering._senders.release()
+        # It is told again in a moment, and the receiver was not asked.
+        assert client.llen("webhooks") == waiting + 1
+    assert (there.requests, delivery.attempts, delivery.state) == ([], 0, "pending")
+    assert send(delivery)

@@ -1,6 +1,7 @@
 """One attempt of a worker at one delivery."""
 
 import random
+import threading
 import time
 import uuid
 from datetime import timedelta
@@ -19,7 +20,7 @@ from marketplace.webhooks.models import DeliveryState, WebhookDelivery, WebhookE
 from marketplace.webhooks.selectors import delivery_get, is_due
 from marketplace.webhooks.sending import outgoing_client
 from marketplace.webhooks.services.endpoints import endpoint_disable
-from marketplace.webhooks.services.events import AT_ONCE, webhooks_sweep
+from marketplace.webhooks.services.events import AT_ONCE, deliveries_announce, webhooks_sweep
 from marketplace.webhooks.signatures import headers_signed, secret_open
 
 # Seconds before each further attempt: nine in all, over about a day.
@@ -29,6 +30,9 @@ _JITTER = 0.1
 _LEASE_MARGIN_S = 60
 _LOG_ENTRIES = 20
 _GONE = 410
+_A_MOMENT_S = 1.0
+# Jobs and chores share the threads of a worker: receivers that answer slowly hold up no more of them than these.
+_senders = threading.BoundedSemaphore(settings.WEBHOOK_SENDERS)
 
 
 def delivery_send(*, delivery_id: int) -> bool:
@@ -40,18 +44,15 @@ def delivery_send(*, delivery_id: int) -> bool:
     3. Note the outcome, only while the lease holds. A status of 2xx is success; 410 switches the endpoint off; anything
        else is tried again by `DELAYS_S`, then given up.
     A worker that dies in between leaves a lease that passes; the delivery is then sent again, under the same id.
+    A process has `WEBHOOK_SENDERS` exchanges under way; what comes beyond them is announced again a moment later.
     """
-    delivery = _claim(delivery_id)
-    if delivery is None:
+    if not _senders.acquire(blocking=False):
+        deliveries_announce([delivery_id], countdown_s=_A_MOMENT_S)
         return False
-    fault_point("webhook.claimed")
-    entry, status = _attempt(delivery)
-    fault_point("webhook.sent")
-    if status is not None and 200 <= status < 300:
-        return _delivered(delivery, entry)
-    _not_delivered(delivery, entry)
-    _endpoint_suffers(delivery.endpoint, is_gone=status == _GONE)
-    return False
+    try:
+        return _send(delivery_id)
+    finally:
+        _senders.release()
 
 
 def delivery_resend(*, account: Account, endpoint_id: UUID, event_id: str) -> WebhookDelivery:
@@ -68,6 +69,20 @@ def delivery_resend(*, account: Account, endpoint_id: UUID, event_id: str) -> We
     webhooks_sweep()
     delivery.refresh_from_db()
     return delivery
+
+
+def _send(delivery_id: int) -> bool:
+    delivery = _claim(delivery_id)
+    if delivery is None:
+        return False
+    fault_point("webhook.claimed")
+    entry, status = _attempt(delivery)
+    fault_point("webhook.sent")
+    if status is not None and 200 <= status < 300:
+        return _delivered(delivery, entry)
+    _not_delivered(delivery, entry)
+    _endpoint_suffers(delivery.endpoint, is_gone=status == _GONE)
+    return False
 
 
 def _claim(delivery_id: int) -> WebhookDelivery | None:

@@ -44,7 +44,7 @@ def event_record(*, account_id: Any, kind: EventKind, subject: uuid.UUID, data: 
     for delivery in deliveries:
         delivery.save(force_insert=True)
     numbers = [delivery.pk for delivery in deliveries]
-    transaction.on_commit(lambda: _announce(numbers))
+    transaction.on_commit(lambda: deliveries_announce(numbers))
 
 
 def webhooks_sweep() -> None:
@@ -61,7 +61,7 @@ def webhooks_sweep() -> None:
     for endpoint_id in endpoints:
         for pk in list(due.filter(endpoint_id=endpoint_id).values_list("pk", flat=True)[:AT_ONCE]):
             if WebhookDelivery.objects.filter(_is_forgotten(now), pk=pk).update(announced_at=now) == 1:
-                _announce([pk])
+                deliveries_announce([pk])
 
 
 def events_purge() -> int:
@@ -74,14 +74,14 @@ def events_purge() -> int:
     return count
 
 
-def _is_forgotten(now: datetime) -> Q:
-    return Q(announced_at=None) | Q(announced_at__lt=now - REDELIVER_AFTER)
-
-
-def _announce(delivery_ids: list[int]) -> None:
+def deliveries_announce(delivery_ids: list[int], *, countdown_s: float = 0.0) -> None:
     """Tell the workers. A broker that is away loses nothing: `webhooks_sweep` tells them later."""
     for delivery_id in delivery_ids:
         try:
-            celery_app.send_task(SEND_TASK, args=[delivery_id])
+            celery_app.send_task(SEND_TASK, args=[delivery_id], countdown=countdown_s)
         except OperationalError as error:
             logger.warning("Delivery %s waits for the broker: %s", delivery_id, error)
+
+
+def _is_forgotten(now: datetime) -> Q:
+    return Q(announced_at=None) | Q(announced_at__lt=now - REDELIVER_AFTER)
