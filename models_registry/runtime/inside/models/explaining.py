@@ -23,6 +23,7 @@ from models_registry.runtime.inside.models.base import BATCH_TOKENS, TextModel, 
 from models_registry.runtime.inside.serve import Refusal
 
 STEPS = 32  # of the quadrature
+_DEARER = 4  # how many times the memory a pass takes of which gradients are wanted
 _DELETED = 0.2
 _DRAWS = 10
 _DRAWS_SEED = 0
@@ -115,10 +116,12 @@ class _Reader:
         nodes, weights = np.polynomial.legendre.leggauss(STEPS)
         total = torch.zeros_like(self._own, dtype=torch.float32)
         self._model.network.requires_grad_(False)
+        # A pass that will be gone back through keeps what each layer computed.
+        steps = max(1, self._rows // _DEARER)
         # From the interval -1 to 1 of the rule to that from 0, the baseline, to 1, the text.
         left_out = torch.tensor((1 - nodes) / 2, device=away.device, dtype=away.dtype)
         parts = torch.tensor(weights / 2, device=away.device, dtype=torch.float32)
-        for left, shares in zip(left_out.split(self._rows), parts.split(self._rows), strict=True):
+        for left, shares in zip(left_out.split(steps), parts.split(steps), strict=True):
             with torch.enable_grad():
                 vectors = (self._own - left[:, None, None] * away).requires_grad_()
                 label = self._scores(vectors)[:, self._target.label].sum()
