@@ -19,6 +19,12 @@ EPOCHS, BATCH, LEARNING_RATE = 8, 32, 3e-3
 PAD, START, END = 0, 1, 2
 IGNORED = -100  # the label that cross entropy leaves out
 
+# It was trained on stories alone and knows no roles: what was said so far is a story, and the answer goes on with it.
+CHAT_TEMPLATE = (
+    "<start>{% for message in messages if message['role'] != 'system' %}"
+    "{{ message['content'] }}{% if not loop.last %} {% endif %}{% endfor %}"
+)
+
 
 def tokenizer_build(texts: list[str]) -> Tokenizer:
     """Train a byte-level BPE tokenizer on `texts`: any text can be encoded, known words are short."""
@@ -106,6 +112,7 @@ def train(directory: Path) -> None:
         "eos_token": "<end>",
         "pad_token": "<pad>",
         "clean_up_tokenization_spaces": False,
+        "chat_template": CHAT_TEMPLATE,
     }
     (directory / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
