@@ -1,4 +1,4 @@
-"""A developer with a key from the page: the unmodified openai client, and receipts that are checked without the site."""
+"""A developer with a key from the page: the unmodified openai client, and receipts checked without the site."""
 
 import json
 import subprocess
