@@ -4,11 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models_registry.runtime import replies
-
-METHODS = ("occlusion", "integrated_gradients")
-# Tokens of a text, and texts of a request, that are explained: each token costs a pass of the network.
-MOST_TOKENS = 128
-MOST_INPUTS = 8
+from models_registry.runtime.explain_limits import MOST_TOKENS
 
 _SAME_LABEL = (
     "With every token blanked out the model gives the same label. So the label may not come from this text at all."

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models_registry.runtime.errors import InputError
-from models_registry.runtime.explanations import MOST_INPUTS
+from models_registry.runtime.explain_limits import MOST_INPUTS
 from models_registry.runtime.tasks.inputs import InputKind
 from models_registry.runtime.tasks.parameters import Parameter
 from models_registry.runtime.tasks.words import describe

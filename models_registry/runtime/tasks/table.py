@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from models_registry.runtime import explanations, media
+from models_registry.runtime import media
+from models_registry.runtime.explain_limits import METHODS
 from models_registry.runtime.tasks import examples
 from models_registry.runtime.tasks.inputs import ChatInput, FileInput, PairInput, TextInput
 from models_registry.runtime.tasks.parameters import Parameter
@@ -50,15 +51,15 @@ _EXPLAIN = (
     Parameter(
         "explain_method",
         "choice",
-        explanations.METHODS[0],
+        METHODS[0],
         "How: by blanking out each token in turn, or by the gradient along the way from blanked out to the text.",
-        choices=explanations.METHODS,
+        choices=METHODS,
     ),
 )
 _EXPLAINED = _object(
     scores=_list_of(_LABEL_SCORE),
     explanation=_object(
-        method={"enum": list(explanations.METHODS)},
+        method={"enum": list(METHODS)},
         label=_STRING,
         score=_NUMBER,
         tokens=_list_of(_object(**_SPAN)),

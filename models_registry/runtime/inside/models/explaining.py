@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models_registry.runtime.explanations import MOST_TOKENS
+from models_registry.runtime.explain_limits import MOST_TOKENS
 from models_registry.runtime.inside.models.base import BATCH_TOKENS, TextModel, finite
 from models_registry.runtime.inside.serve import Refusal
 
