@@ -7,6 +7,7 @@ server, and the log says the rest.
 import logging
 import math
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
@@ -26,6 +27,8 @@ PROBLEM_TYPE = "https://weighhouse.example/problems/"
 PROBLEM_CONTENT_TYPE = "application/problem+json"
 # Seconds after which a retryable call may be tried again where the error itself does not say.
 RETRY_AFTER_S = 5
+# So many errors of one request are told; more help nobody.
+MOST_ERRORS = 50
 
 STATUS: dict[str, int] = {
     "internal": 500,
@@ -143,6 +146,10 @@ STATUS: dict[str, int] = {
     "json.invalid": 422,
     "path.invalid": 422,
     "cid.invalid": 422,
+    "statement.invalid": 422,
+    "signature.invalid": 422,
+    "commitment.invalid": 422,
+    "merkle.invalid": 422,
     "unixfs.invalid": 422,
     "safetensors.invalid": 422,
     "car.invalid": 422,
@@ -287,7 +294,7 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response:
 
 def _framework_problem(error: exceptions.APIException) -> Response:
     if isinstance(error, exceptions.ValidationError):
-        errors = list(_flatten(error.detail, ""))
+        errors = list(islice(_flatten(error.detail, ""), MOST_ERRORS))
         detail = "; ".join(
             f"{entry['field']}: {entry['message']}" if entry["field"] else entry["message"] for entry in errors
         )

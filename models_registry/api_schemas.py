@@ -7,6 +7,7 @@ from rest_framework import serializers
 from weighhouse.core.manifest import DTYPES, LIBRARIES
 
 from chain.fields import UINT256_MAX
+from models_registry.api_fields import BoundedListField
 from models_registry.models import PublishedRelease, Release, ReleaseState, Upload
 from models_registry.runtime.tasks import TASKS
 from models_registry.selectors import PAGE_LIMIT, ModelSummary
@@ -48,7 +49,7 @@ class UploadMetadataSerializer(serializers.Serializer[dict[str, Any]]):
     summary = serializers.CharField(max_length=280, required=False, allow_blank=True, default="")
     library = serializers.ChoiceField(choices=LIBRARIES, required=False, default="transformers")
     dtype = serializers.ChoiceField(choices=DTYPES, required=False, default="float32")
-    base_models = serializers.ListField(
+    base_models = BoundedListField(
         child=serializers.RegexField(r"^0x[0-9a-f]{64}\Z"),
         required=False,
         default=list,

@@ -9,20 +9,25 @@ from django.db import transaction
 from django.utils import timezone
 from eth_utils.crypto import keccak
 
+from chain.abi import artefact, values_decode
 from chain.bindings import licence_market, receipt_anchor
 from chain.bindings.tokens import Data
 from chain.errors import EncodingError
-from chain.models import OutboxTransaction
+from chain.models import OutboxState, OutboxTransaction
 from chain.outbox.services import transaction_enqueue
 from chain.selectors import site_operator_id
 from chain.transactions import TransactionRequest
 
 # `LicenceMarket.BATCH`: the market refuses more at once.
 BATCH = 50
+USAGE_REPORT = "usage.report"
+_UNDER_WAY = (OutboxState.QUEUED, OutboxState.SIGNED, OutboxState.MINED)
 
 
-def usage_report_enqueue(licence_ids: Sequence[int], used: Sequence[int]) -> list[OutboxTransaction]:
-    """Report calls used, counted over each licence's life, in batches of 50.
+def usage_report_enqueue(
+    licence_ids: Sequence[int], used: Sequence[int], *, occasion: str = ""
+) -> list[OutboxTransaction]:
+    """Report calls used, counted over each licence's life, in batches of 50, once per `occasion`.
 
     A later count of the same licences is another report. Raises `EncodingError` where the lists differ in length or a
     licence is named twice, and the address book's errors.
@@ -34,9 +39,19 @@ def usage_report_enqueue(licence_ids: Sequence[int], used: Sequence[int]) -> lis
     batches = [pairs[start : start + BATCH] for start in range(0, len(pairs), BATCH)]
     with transaction.atomic():
         return [
-            _enqueue("usage.report", market.report_usage([one for one, _ in batch], [calls for _, calls in batch]))
+            _enqueue(
+                USAGE_REPORT, market.report_usage([one for one, _ in batch], [calls for _, calls in batch]), occasion
+            )
             for batch in batches
         ]
+
+
+def usage_reports_under_way() -> set[int]:
+    """The licences that are named by reports which are not final yet, and so may still count, or count again."""
+    rows = OutboxTransaction.objects.filter(purpose=USAGE_REPORT, state__in=_UNDER_WAY)
+    inputs = artefact("LicenceMarket").functions["reportUsage"]["inputs"]
+    calls = (values_decode(inputs, bytes.fromhex(data[10:])) for data in rows.values_list("data", flat=True))
+    return {licence_id for licence_ids, _ in calls for licence_id in licence_ids}
 
 
 def income_collect_enqueue(licence_ids: Sequence[int], *, occasion: str = "") -> list[OutboxTransaction]:

@@ -16,6 +16,7 @@ from marketplace.accounts import selectors, services
 from marketplace.accounts.authentication import caller
 from marketplace.accounts.models import ApiKey, CallCapPeriod, KeyScope
 from marketplace.api_parts import ThrottledByMethod, Uint256StringField
+from models_registry.api_fields import BoundedListField
 
 ADDRESS = r"^0x[0-9a-fA-F]{40}\Z"
 # What a column of the database holds exactly on every database.
@@ -46,7 +47,7 @@ class SessionSerializer(serializers.Serializer[Any]):
 class KeySerializer(serializers.Serializer[Any]):
     prefix = serializers.CharField(read_only=True, help_text="Names the key; not secret.")
     name = serializers.CharField(max_length=80)
-    scopes = serializers.ListField(child=serializers.ChoiceField(KeyScope.choices), min_length=1, max_length=2)
+    scopes = BoundedListField(child=serializers.ChoiceField(KeyScope.choices), min_length=1, max_length=2)
     created_at = serializers.DateTimeField(read_only=True)
     last_used_at = serializers.DateTimeField(read_only=True, allow_null=True)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)

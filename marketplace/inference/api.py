@@ -210,10 +210,20 @@ def request_of(request: Request, given: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _accepted_headers(job: Job) -> dict[str, str]:
-    """Where the job is, and what is left of its licence's rate."""
+def _accepted_headers(job: Job, *, is_new: bool) -> dict[str, str]:
+    """Where the job is, what is left of its licence's rate, and whether an Idempotency-Key named it already."""
     limit = selectors.rate_limit_of(job)
-    return {"Location": f"/api/v1/jobs/{job.pk}"} | (rate_limit_headers(limit) if limit else {})
+    headers = {"Location": f"/api/v1/jobs/{job.pk}"} | (rate_limit_headers(limit) if limit else {})
+    return headers if is_new else {**headers, "Idempotent-Replay": "true"}
+
+
+def _accepted(job: Job, *, is_new: bool, headers: dict[str, str], signed: dict[str, Any]) -> Response:
+    """202 while the job is open; the ended job, outputs included, as 201, or as 200 where it was there before."""
+    body = {**job_body(job), **signed}
+    if job.is_open:
+        return Response(body, status=status.HTTP_202_ACCEPTED, headers={**headers, "Retry-After": "1"})
+    code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
+    return Response(body, status=code, headers={**headers, "Cache-Control": "no-store"})
 
 
 class JobListView(ThrottledByMethod, GenericAPIView[Job]):
@@ -249,7 +259,7 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
         responses={200: AcceptedJobSerializer, 201: AcceptedJobSerializer, 202: AcceptedJobSerializer},
     )
     def post(self, request: Request) -> Response:
-        """Queue a job. The same Idempotency-Key with the same request gives the same job.
+        """Queue a job. The same Idempotency-Key with the same request gives the same job, as 200 once it has ended.
 
         With `Prefer: wait=n` the answer is the ended job (201, or 200 where it is known) if it ends within n seconds.
         """
@@ -259,18 +269,12 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
             idempotency_key=request.headers.get("Idempotency-Key"),
             store=given["store"],
         )
-        signed, headers = signed_body(job), _accepted_headers(job)
-        if not is_new:
-            headers["Idempotent-Replay"] = "true"
+        signed, headers = signed_body(job), _accepted_headers(job, is_new=is_new)
         wait_s = prefer_wait(request.headers.get("Prefer"))
         if wait_s is not None and _has_waited(job, wait_s):
             headers["Preference-Applied"] = f"wait={wait_s}"
             job = selectors.job_get(account=caller(request), job_id=job.pk)
-            if not job.is_open:
-                headers["Cache-Control"] = "no-store"
-                return Response({**job_body(job), **signed}, status=201 if is_new else 200, headers=headers)
-        headers["Retry-After"] = "1"
-        return Response({**job_body(job), **signed}, status=status.HTTP_202_ACCEPTED, headers=headers)
+        return _accepted(job, is_new=is_new, headers=headers, signed=signed)
 
 
 class JobQuoteView(APIView):
@@ -297,7 +301,9 @@ class JobView(APIView):
     def get(self, request: Request, job_id: UUID) -> Response:
         """One job of the account, with its outputs while they are kept."""
         job = selectors.job_get(account=caller(request), job_id=job_id)
-        return Response(job_body(job), headers={"Cache-Control": "no-store"})
+        # A HEAD shows no outputs, so that it must not use up those that are handed out once.
+        body = job_body(job) if request.method == "GET" else JobSummarySerializer(job).data
+        return Response(body, headers={"Cache-Control": "no-store"})
 
 
 class JobCancelView(APIView):
@@ -318,16 +324,16 @@ class JobRetryView(ThrottledByMethod):
         tags=["jobs"],
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
         request=None,
-        responses={202: AcceptedJobSerializer},
+        responses={200: AcceptedJobSerializer, 202: AcceptedJobSerializer},
     )
     def post(self, request: Request, job_id: UUID) -> Response:
         """Queue a new job with the inputs of one that has ended, while they are kept."""
         key = request.headers.get("Idempotency-Key")
-        job, _ = services.job_again(
+        job, is_new = services.job_again(
             account=caller(request), job_id=job_id, client=client_of(request), idempotency_key=key
         )
-        headers = {**_accepted_headers(job), "Retry-After": "1"}
-        return Response({**job_body(job), **signed_body(job)}, status=status.HTTP_202_ACCEPTED, headers=headers)
+        headers = _accepted_headers(job, is_new=is_new)
+        return _accepted(job, is_new=is_new, headers=headers, signed=signed_body(job))
 
 
 class JobPayloadView(APIView):

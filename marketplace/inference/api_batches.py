@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.conf import settings
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.generics import GenericAPIView
@@ -17,12 +18,23 @@ from marketplace.inference import batches, services
 from marketplace.inference.api import JobCreateSerializer
 from marketplace.inference.models import Batch, JobState
 from marketplace.rate_limit import rate_limit_headers
+from models_registry.api_fields import BoundedListField
 
 BATCH_STATES = ("open", "cancelling", "ended")
 
 
+class BatchInputsField(BoundedListField):
+    """Refused as `services.batch_create` refuses them, before they are looked at one by one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=settings.BATCH_MAX_INPUTS, **options)
+
+    def length_check(self, data: list[Any]) -> None:
+        services.batch_size_check(data)
+
+
 class BatchCreateSerializer(JobCreateSerializer):
-    inputs = serializers.ListField(  # type: ignore[assignment]
+    inputs = BatchInputsField(  # type: ignore[assignment]
         child=serializers.JSONField(allow_null=True), help_text="1 to 1,000 inputs, each as the model's task takes one."
     )
     trial = serializers.BooleanField(required=False, allow_null=True, help_text="A batch is no trial: not true.")
@@ -160,7 +172,8 @@ class BatchResultsView(APIView):
         query = BatchResultQuerySerializer(data=request.query_params)
         query.is_valid(raise_exception=True)
         after, limit = query.validated_data["after"], query.validated_data["limit"]
-        results = services.batch_hand_out(batch, after=after, limit=limit)
+        # A HEAD shows no results, so that it must not use up those that are handed out once.
+        results = services.batch_hand_out(batch, after=after, limit=limit) if request.method == "GET" else []
         following = None
         if after + limit < batch.input_count:
             following = request.build_absolute_uri("?" + urlencode({"after": after + limit, "limit": limit}))

@@ -41,7 +41,7 @@ class JobEventsView(APIView):
         if after != events.START and not job.is_open and _is_over(events.job_events_read(job_id, after)):
             # To a browser's EventSource this says not to come back.
             return HttpResponse(status=204)
-        slot = streams.slot_take(job.account_id)
+        slot = streams.slot_take(job.account_id, follows=True)
         until = time.monotonic() + streams.LONGEST_S
         followed = events.job_events_follow(job_id, after, beat_s=events.BEAT_S, until=until)
         return streams.event_stream(streams.event_parts(followed, streams.Peer(request.META)), slot)

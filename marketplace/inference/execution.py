@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection
+from django.db import OperationalError, connection
 from weighhouse.core.errors import WeighhouseError
 from weighhouse.core.faults import fault_point
 
@@ -19,12 +19,13 @@ from chain import selectors as chain
 from chain.gateway.errors import ChainError
 from marketplace.inference import events, services
 from marketplace.inference.errors import JobPayloadDeletedError
-from marketplace.inference.models import Job
+from marketplace.inference.models import CallEntry, Job
 from marketplace.inference.progress import TextTeller
 from marketplace.inference.selectors import job_request
 from marketplace.inference.trials import trial_check
 from marketplace.inference.uploads import inputs_resolve
-from marketplace.licences.services import licence_refusal
+from marketplace.licences.errors import LicenceReorgedError
+from marketplace.licences.services import licence_purchases, licence_refusal
 from models_registry import selectors as registry
 from models_registry.errors import BlockMissingError, StoreUnavailableError
 from models_registry.runners import runner_pool
@@ -52,6 +53,12 @@ class _UnexpectedError(WeighhouseError):
     """A defect of this site. Its details are in the operator's log."""
 
 
+class _DatabaseBusyError(WeighhouseError):
+    """The database refused a step that it may take the next time: a deadlock, a lock that was held too long."""
+
+    retryable = True
+
+
 def job_run(*, job_id: UUID | None = None) -> bool:
     """Run a queued job once: the one whose turn it is, or this one. Returns whether a result was stored.
 
@@ -75,6 +82,9 @@ def job_run(*, job_id: UUID | None = None) -> bool:
             return services.job_succeed(job=job, result=result, licence=licence)
     except WeighhouseError as error:
         _attempt_failed(job, error)
+    except OperationalError as error:
+        logger.warning("Job %s was held up by the database: %s", job.pk, error)
+        _attempt_failed(job, _DatabaseBusyError("The site's database was too busy to store the result."))
     except Exception:
         # Whatever it was, the job must not stay open; the log has the trace, the buyer a sentence.
         logger.exception("Job %s met a defect", job.pk)
@@ -87,6 +97,9 @@ def _licence_check(job: Job) -> services.CheckedAt:
 
     Older blocks would have to be shown to be canonical still, which costs more than asking about the licence, whose
     answer is shared by all processes. Raises `licence.*`, and what `chain.entitlements` raises.
+
+    A re-org can give the licence's id to another purchase, of the same holder too. The calls are reserved of the one
+    that the job was accepted under, so that the job ends with `licence.reorged`.
 
     A trial has no licence: its model must not be suspended. Raises `trial.unavailable`.
     """
@@ -101,6 +114,14 @@ def _licence_check(job: Job) -> services.CheckedAt:
     refusal = licence_refusal(state, holder=job.account.address, model_id=job.model_id)
     if refusal is not None:
         raise refusal
+    purchase = CallEntry.objects.filter(job_id=job.pk).values_list("purchase", flat=True).first()
+    if purchase and licence_purchases([state]).get(job.licence_id) != purchase:
+        raise LicenceReorgedError(
+            f"A re-organisation of the chain removed the purchase of licence {job.licence_id} under which this job was "
+            "accepted, and another purchase got its number. Send the job again.",
+            licence=str(job.licence_id),
+            tx_hash=purchase,
+        )
     return state
 
 
@@ -113,6 +134,8 @@ def _result(job: Job, cancelled: threading.Event) -> RunResult:
     # What an upload holds is checked by the pool, as all inputs are.
     inputs = inputs_resolve(job, request["inputs"])
     tell = TextTeller(job)
+    # What was told is had, whatever becomes of the job: where too many failed after that, text comes with the result.
+    may_tell = services.text_may_be_told(account_id=job.account_id)
     try:
         return runner_pool().run(
             spec,
@@ -120,9 +143,13 @@ def _result(job: Job, cancelled: threading.Event) -> RunResult:
             request["parameters"],
             settings.JOB_DEADLINE_S,
             buyer=job.account.address,
-            on_text=tell,
+            on_text=tell if may_tell else None,
             cancelled=cancelled,
         )
+    except WeighhouseError as error:
+        if tell.has_told:
+            error.data["text_told"] = True
+        raise
     finally:
         tell.close()
         if cancelled.is_set() and not job.store:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from marketplace.accounts.key_calls import key_calls_release, key_calls_settle
@@ -46,7 +47,11 @@ def call_room(*, licence_id: int, purchase: str, calls: Calls, most_open: int | 
         row = row.filter(open_jobs__lt=most_open)
     if calls.bought:
         row = row.filter(_has_room(calls, wanted))
-    return row.update(reserved=F("reserved") + wanted, open_jobs=F("open_jobs") + 1, is_metered=calls.bought > 0) == 1
+    changes: dict[str, Any] = {"reserved": F("reserved") + wanted, "open_jobs": F("open_jobs") + 1}
+    if calls.bought:
+        # What is settled later is added to it: a ledger that is behind would count it within what the chain knows.
+        changes["used"] = Greatest(F("used"), Value(calls.used))
+    return row.update(**changes, is_metered=calls.bought > 0) == 1
 
 
 def calls_left(*, licence_id: int, purchase: str, calls: Calls) -> int | None:

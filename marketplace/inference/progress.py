@@ -33,6 +33,11 @@ class TextTeller:
         self._told_at = 0.0
         self._chars = 0
 
+    @property
+    def has_told(self) -> bool:
+        """Whether any text was given to it: who follows the job may have read it."""
+        return self._chars > 0
+
     def __call__(self, position: int, text: str) -> None:
         """`RunnerPool.run`'s `on_text`."""
         if not text or self._chars >= MOST_CHARS:

@@ -32,16 +32,21 @@ _RETRY = b"retry: 2000\n\n"
 class Slot:
     """One place of the process, to be given back once; it gives itself back when it is forgotten."""
 
-    def __init__(self, account_id: Any) -> None:
-        self.release = weakref.finalize(self, _give_back, account_id)
+    def __init__(self, account_id: Any, *, follows: bool) -> None:
+        self.release = weakref.finalize(self, _give_back, account_id, follows)
 
 
 _open: Counter[Any] = Counter()
+_followers: Counter[bool] = Counter()
 _changing = threading.Lock()
 
 
-def slot_take(account_id: Any) -> Slot:
-    """A place for one more open request. Raises JobStreamsBusyError beyond the most that there may be."""
+def slot_take(account_id: Any, *, follows: bool = False) -> Slot:
+    """A place for one more open request. Raises JobStreamsBusyError beyond the most that there may be.
+
+    A request that only `follows` a job costs nothing, and any number may follow the same one. So such requests have
+    half of the places, and those that make a job and wait for it have the rest to themselves.
+    """
     with _changing:
         if _open[account_id] >= settings.JOB_STREAMS_PER_ACCOUNT:
             raise JobStreamsBusyError(
@@ -49,13 +54,15 @@ def slot_take(account_id: Any) -> Slot:
                 "once. Close one, or create jobs without waiting and ask for them later.",
                 limit=settings.JOB_STREAMS_PER_ACCOUNT,
             )
-        if _open.total() >= settings.JOB_STREAMS_PER_PROCESS:
+        most = settings.JOB_STREAMS_PER_PROCESS
+        if _open.total() >= most or (follows and _followers[True] >= max(most // 2, 1)):
             raise JobStreamsBusyError(
                 "As many requests wait for jobs as this site serves at once. Try again in a moment, or create the job "
                 "without waiting and ask for it later."
             )
         _open[account_id] += 1
-    return Slot(account_id)
+        _followers[follows] += 1
+    return Slot(account_id, follows=follows)
 
 
 def slots_taken() -> int:
@@ -133,8 +140,9 @@ def _event_text(event: JobEvent) -> bytes:
     return name + b"event: " + event.kind.encode() + b"\ndata: " + orjson.dumps(event.data) + b"\n\n"
 
 
-def _give_back(account_id: Any) -> None:
+def _give_back(account_id: Any, follows: bool) -> None:
     with _changing:
+        _followers[follows] -= 1
         _open[account_id] -= 1
         if _open[account_id] <= 0:
             del _open[account_id]

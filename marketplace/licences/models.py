@@ -220,6 +220,11 @@ class SkipReason(models.IntegerChoices):
     NOT_HIGHER = 5, "as many calls were reported before"
     ABOVE_TOTAL = 6, "it has fewer calls"
 
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same report may count later: once the operator's key is this one, or calls were added."""
+        return self in (SkipReason.FOREIGN, SkipReason.ABOVE_TOTAL)
+
 
 class UsageSkip(OfLicence):
     """An entry of a report that did not count."""

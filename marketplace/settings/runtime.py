@@ -30,7 +30,7 @@ JOB_MAX_OPEN_PER_LICENCE = env.int("JOB_MAX_OPEN_PER_LICENCE", 16)
 JOB_MAX_OPEN_PER_ACCOUNT = env.int("JOB_MAX_OPEN_PER_ACCOUNT", 32)
 JOB_MAX_CANCELLED_RUNNING = env.int("JOB_MAX_CANCELLED_RUNNING", 10)
 # Jobs that may wait on this site at once; one more is answered with 429. Trials are held to a tenth of it.
-JOB_MAX_QUEUED = env.int("JOB_MAX_QUEUED", 10_000)
+JOB_MAX_QUEUED = env.int("JOB_MAX_QUEUED", 12_500)
 # The token bucket of each licence: so many calls in so many seconds, shared by all its keys.
 LICENCE_RATE_CALLS = env.int("LICENCE_RATE_CALLS", 600)
 LICENCE_RATE_WINDOW_S = env.int("LICENCE_RATE_WINDOW_S", 60)

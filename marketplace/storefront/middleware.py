@@ -65,7 +65,7 @@ class _InMemory(MemoryFileUploadHandler):
 
 
 def _limit(request: HttpRequest) -> int:
-    """Files come with two forms alone, and from people who are signed in."""
+    """Files come with two forms alone, to publish and to run, and from people who are signed in."""
     limit = FORM_WITHOUT_FILES_MAX_BYTES
     if SESSION_KEY in request.session:
         if request.path_info == reverse("publish"):
@@ -76,8 +76,9 @@ def _limit(request: HttpRequest) -> int:
 
 
 def _is_run(request: HttpRequest) -> bool:
+    """Whether this is the form of a job, sent to run it or to ask what it costs."""
     try:
-        return resolve(request.path_info).url_name == "run"
+        return resolve(request.path_info).url_name in {"run", "run-quote"}
     except Resolver404:
         return False
 

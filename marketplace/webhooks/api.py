@@ -9,18 +9,19 @@ from rest_framework import serializers, status
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from marketplace.accounts.authentication import caller
 from marketplace.api_parts import KeysetPagination, ThrottledByMethod
 from marketplace.webhooks import selectors, services
 from marketplace.webhooks.models import DeliveryState, EventKind, WebhookDelivery, WebhookEndpoint
+from models_registry.api_fields import BoundedListField
 
 
 class WebhookEndpointChangeSerializer(serializers.Serializer[Any]):
     url = serializers.CharField(max_length=2000, required=False, help_text="https, to a public host.")
-    events = serializers.ListField(
+    events = BoundedListField(
         child=serializers.ChoiceField(EventKind.choices),
+        max_length=len(EventKind),
         source="kinds",
         required=False,
         help_text="Without it, every kind of event.",
@@ -101,9 +102,10 @@ class EndpointListView(ThrottledByMethod, GenericAPIView[WebhookEndpoint]):
         return Response(_with_secret(endpoint, secret), status=status.HTTP_201_CREATED, headers=headers)
 
 
-class EndpointView(APIView):
+class EndpointView(ThrottledByMethod):
     required_scope = "run"
     bound_keys = False
+    throttle_scopes = {"PATCH": "webhook"}
 
     @extend_schema(operation_id="webhook_get", tags=["webhooks"], responses=WebhookEndpointSerializer)
     def get(self, request: Request, endpoint_id: UUID) -> Response:

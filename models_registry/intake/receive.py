@@ -40,6 +40,12 @@ class Received:
     sha256: str
 
 
+def room_check(directory: Path, size: int) -> None:
+    """Raises UploadStorageFullError where `size` bytes more in this directory would reach the free-space floor."""
+    if shutil.disk_usage(directory).free < size + FREE_FLOOR_BYTES:
+        raise _storage_error(OSError(errno.ENOSPC, "the free-space floor is reached"))
+
+
 @contextmanager
 def file_received(stream: Readable, *, size: int, directory: Path, expected_sha256: str = "") -> Iterator[Received]:
     """Write `size` bytes of the stream into a temporary file of `directory`, in constant memory.
@@ -49,8 +55,7 @@ def file_received(stream: Readable, *, size: int, directory: Path, expected_sha2
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(directory).free < size + FREE_FLOOR_BYTES:
-            raise OSError(errno.ENOSPC, "the free-space floor is reached")
+        room_check(directory, size)
         handle, name = tempfile.mkstemp(prefix=PART_PREFIX, dir=directory)
     except OSError as error:
         raise _storage_error(error) from error

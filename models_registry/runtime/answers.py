@@ -21,9 +21,12 @@ from models_registry.runtime.errors import (
 )
 from models_registry.runtime.replies import Message
 
+_MASK_NAME = re.compile(r"[\[<]?[A-Za-z_]{1,16}[\]>]?")
 _CAPABILITY = re.compile(r"^[A-Za-z0-9_. ]{1,32}$")
 _LABEL_CHARS = 256
 _MOST_LABELS = 10_000
+# Of all labels together: an answer repeats them for each input.
+_LABELS_CHARS = 256 * 1024
 _MOST_WIDTH = 65_536
 _UNLOADABLE = {
     "weights_missing": "The weights do not fit the configuration: tensors are missing or have another shape. "
@@ -49,6 +52,8 @@ _REFUSED = {
 _MASKS = 16
 _WINDOWS = 128
 _ENTITIES = 8192
+# Some tokenizers give each of the bytes of a character all of its place.
+_TIMES_THE_TEXT = 8
 _LABELLED = frozenset({"text-classification", "token-classification", "image-classification"})
 
 
@@ -76,7 +81,7 @@ def failure(reply: Message, *, known: Message | None = None) -> WeighhouseError:
         return RunnerOutOfMemoryError("The model needs more memory than one runner may have.")
     if code == "model.unloadable":
         default = "The release could not be loaded as a model of its task. Check that its files load with transformers."
-        return ModelUnloadableError(_UNLOADABLE.get(str(reason), default))
+        return ModelUnloadableError(_UNLOADABLE.get(reason if isinstance(reason, str) else "", default))
     if code == "output.invalid":
         return OutputInvalidError(replies.NOT_FINITE)
     if code == "input.invalid":
@@ -159,16 +164,25 @@ def _ranked(table: np.ndarray[Any, np.dtype[np.float32]], labels: Sequence[str])
 def _entities(reply: Message, asked: _Asked) -> list[Any]:
     read = []
     for text, found in zip(asked.inputs, replies.entries(reply, "entities", asked.count), strict=True):
-        entities = [
-            _entity(entry, text, asked.known["labels"], joined=asked.parameters["aggregation"] == "simple")
-            for entry in replies.items(found, "its entities", most=_ENTITIES)
-        ]
-        read.append(entities)
+        # Before any text is cut out: thousands of entities that are each the whole text would fill the host's memory.
+        entries = [replies.items(entry, "its entities", length=4) for entry in _bounded(found, text)]
+        joined = asked.parameters["aggregation"] == "simple"
+        read.append([_entity(entry, text, asked.known["labels"], joined=joined) for entry in entries])
     return read
 
 
-def _entity(entry: Any, text: str, labels: Sequence[str], *, joined: bool) -> dict[str, Any]:
-    number, score, start, end = replies.items(entry, "its entities", length=4)
+def _bounded(found: Any, text: str) -> list[Any]:
+    """Entities that together are not much longer than the text, whatever each of them is."""
+    entries = replies.items(found, "its entities", most=_ENTITIES)
+    spans = [entry[2:4] for entry in entries if isinstance(entry, list)]
+    total = sum(span[1] - span[0] for span in spans if all(type(place) is int for place in span) and len(span) == 2)
+    if total > _TIMES_THE_TEXT * len(text):
+        raise replies.forged("its entities")
+    return entries
+
+
+def _entity(entry: list[Any], text: str, labels: Sequence[str], *, joined: bool) -> dict[str, Any]:
+    number, score, start, end = entry
     if type(number) is not int or not 0 <= number < len(labels):
         raise replies.forged("its entities")
     # Of a joined entity, B-PER and I-PER are both PER.
@@ -305,6 +319,10 @@ def _labels(labels: Any) -> list[str]:
         raise replies.forged("its labels")
     if not all(isinstance(label, str) and len(label) <= _LABEL_CHARS for label in labels):
         raise replies.forged("its labels")
+    if sum(map(len, labels)) > _LABELS_CHARS:
+        raise ModelUnloadableError(
+            f"The model's labels have more than {_LABELS_CHARS} characters in all. Shorten them in config.json."
+        )
     return [label.replace("\0", "\ufffd") for label in labels]
 
 
@@ -322,7 +340,9 @@ def _refused_input(reply: Message, known: Message) -> InputError:
         return InputError(f"{where} {_REFUSED[reason]}", position=position)
     if reason == "no_mask":
         mask = known.get("mask_token", "[MASK]")
-        own = "" if mask == "[MASK]" else f" The model's own name for it, {mask}, does as well."
+        # The publisher's words: what is no usual name is not put into a sentence of the site's.
+        is_shown = mask != "[MASK]" and _MASK_NAME.fullmatch(mask)
+        own = f" The model's own name for it, {mask}, does as well." if is_shown else ""
         return InputError(
             f"{where} has no mask within what the model reads. Put [MASK] where a word is missing.{own}",
             position=position,

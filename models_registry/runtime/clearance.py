@@ -44,7 +44,7 @@ def require_held(plan: Plan, *, record: Path, files: Sequence[Path] = ()) -> Non
     2. Rely on the record, if it is ours and names today's circumstances.
     3. Otherwise forget it, attack, and record that all was held.
     """
-    today = circumstances(plan)
+    today = circumstances(plan, files=files)
     with _locked(record):
         if recorded(record) == today:
             logger.info("The self-check held on this machine since it was started, and nothing has changed.")
@@ -62,8 +62,11 @@ def require_held(plan: Plan, *, record: Path, files: Sequence[Path] = ()) -> Non
     logger.info("The self-check held: %d attacks were refused.", len(outcomes))
 
 
-def circumstances(plan: Plan) -> str:
-    """A digest of what the outcome depends on: boot, kernel, rights, programs, configuration, and this code."""
+def circumstances(plan: Plan, *, files: Sequence[Path] = ()) -> str:
+    """A digest of what the outcome depends on: boot, kernel, rights, programs, configuration, and this code.
+
+    `files` are those that the check found unreadable inside.
+    """
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
     facts = {
         "kernel": {path: _text(Path(path)) for path in _OF_THE_KERNEL},
@@ -73,6 +76,7 @@ def circumstances(plan: Plan) -> str:
         "groups": str(plan.groups and (plan.groups.memory, plan.groups.pids)),
         "configuration": {name: str(value) for name, value in asdict(plan.config).items()},
         "programs": {path: _digest(Path(path)) for path in (plan.bwrap, plan.prlimit, plan.setpriv) if path},
+        "files": {str(path): path.exists() for path in sorted(files)},
         "interpreter": _stamp(plan.config.interpreter),
         "libraries": {str(path): _stamp(path) for path in plan.config.libraries},
         "code": {str(path): _digest(path) for path in sorted(Path(__file__).parent.rglob("*.py"))},

@@ -31,7 +31,8 @@ def read(entry: Any, text: str, labels: Sequence[str], *, method: str) -> dict[s
         raise replies.forged(what)
     tokens = []
     for token in replies.items(found, what, most=MOST_TOKENS):
-        tokens.append(replies.span(*replies.items(token, what, length=3), text))
+        cause, start, end = replies.items(token, what, length=3)
+        tokens.append(replies.span(cause, start, end, text))
     deleted, drop, random_drop = replies.items(deletion, what, length=3)
     replies.index(deleted, what, below=len(tokens) + 1)
     label = replies.index(label, what, below=len(labels))

@@ -25,6 +25,7 @@ from models_registry.runtime.errors import (
 from models_registry.runtime.exchange import CANCELLED, OnText, Pieces, Stop
 from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.plan import Plan
+from models_registry.runtime.replies import Message
 from models_registry.runtime.specs import RunnerSpec, RunResult
 from models_registry.runtime.tasks import TASKS
 from models_registry.runtime.wire import FrameError
@@ -211,7 +212,7 @@ class Runner:
         return reply
 
     def _results(
-        self, done: answers.Message, calls: list[list[Any]], parameters: Mapping[str, Any], started: float
+        self, done: Message, calls: list[list[Any]], parameters: Mapping[str, Any], started: float
     ) -> list[RunResult]:
         counts = list(map(len, calls))
         count = sum(counts)
@@ -232,7 +233,7 @@ class Runner:
             for share in shares
         ]
 
-    def _outputs(self, done: answers.Message, inputs: list[Any], parameters: Mapping[str, Any]) -> list[Any]:
+    def _outputs(self, done: Message, inputs: list[Any], parameters: Mapping[str, Any]) -> list[Any]:
         return answers.outputs(
             self.spec.task, done, count=len(inputs), known=self.facts, inputs=inputs, parameters=parameters
         )
@@ -300,7 +301,7 @@ class Runner:
         return RunnerProtocolError("The runner spoke unasked. The runner was ended.")
 
 
-def _is_refusal(reply: answers.Message) -> bool:
+def _is_refusal(reply: Message) -> bool:
     """Whether the runner says that inputs are at fault: found before anything was computed, so that it may live on."""
     if reply.get("kind") != "failed":
         return False

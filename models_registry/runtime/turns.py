@@ -149,7 +149,8 @@ class Turns:
     def put_back(self, calls: list[Call], *, alone: set[Call]) -> None:
         """Let calls of a turn that went wrong wait again, in front; some by themselves.
 
-        Each of them may take all of its time before the last one's turn comes, so that much longer they wait.
+        Each waits as long as a new call would. Longer, and one buyer's failing calls would hold their threads for the
+        sum of their deadlines; what gets no turn in time was counted for nothing and may be tried again.
         """
         with self._lock:
             self._put_back(calls, alone)
@@ -187,11 +188,10 @@ class Turns:
         return RunnerBusyError(f"{reason} Try again in {seconds} s.", retry_after_s=seconds)
 
     def _put_back(self, calls: list[Call], alone: set[Call]) -> None:
-        patience_s = sum(call.deadline_s for call in calls)
         for call in reversed(calls):
             if call.state is not State.ENDED:
                 call.state, call.joins = State.WAITS, call.joins and call not in alone
-                call.until = time.monotonic() + patience_s
+                call.until = time.monotonic() + call.deadline_s
                 self._queues.setdefault(call.buyer, deque()).appendleft(call)
                 self._queues.move_to_end(call.buyer, last=False)
 

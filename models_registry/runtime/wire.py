@@ -17,6 +17,8 @@ import msgpack
 _LENGTH = struct.Struct(">I")
 _REQUEST_LIMIT = 64 * 1024 * 1024
 _LOOK_S = 0.05
+# Entities of a full request of token-classification, each a list, are the most that an honest runner sends.
+_MOST_CONTAINERS = 300_000
 
 
 class FrameError(Exception):
@@ -33,11 +35,32 @@ def _refuse_extension(code: int, data: bytes) -> None:
     raise FrameError(f"extension type {code}")
 
 
+class _Containers:
+    """Counts lists and maps as they are decoded: a byte of a frame can be an empty one, of seventy bytes here."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_CONTAINERS
+
+    def seen(self, container: Any) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise FrameError(f"more than {_MOST_CONTAINERS} lists and maps")
+        return container
+
+
 def decode(body: bytes) -> dict[str, Any]:
     """The map in a frame's body. Raises FrameError for anything else."""
+    containers = _Containers()
     try:
         message = msgpack.unpackb(
-            body, raw=False, strict_map_key=True, ext_hook=_refuse_extension, max_array_len=65_536, max_map_len=64
+            body,
+            raw=False,
+            strict_map_key=True,
+            ext_hook=_refuse_extension,
+            list_hook=containers.seen,
+            object_hook=containers.seen,
+            max_array_len=65_536,
+            max_map_len=64,
         )
     # msgpack raises ValueError, its own exceptions and, for bad text, UnicodeDecodeError.
     except (ValueError, msgpack.UnpackException, RecursionError) as error:

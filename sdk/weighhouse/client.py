@@ -160,8 +160,9 @@ class Client:
         raise WaitTimeoutError(f"The job has not ended after {timeout_s:.0f} s.", job=job_id)
 
     def job_run(self, model_id: int, inputs: Any, *, timeout_s: float = 120.0, **options: Any) -> dict[str, Any]:
-        """`job_create` and `job_wait` in one."""
-        return self.job_wait(self.job_create(model_id, inputs, **options)["id"], timeout_s=timeout_s)
+        """`job_create` and `job_wait` in one. One that has ended is not asked for again: outputs may come only once."""
+        job = self.job_create(model_id, inputs, **options)
+        return job if job["state"] in _JOB_ENDS else self.job_wait(job["id"], timeout_s=timeout_s)
 
     def job_receipt(self, job_id: str) -> bytes:
         """The signed receipt of an ended job, as `weighhouse.verify` takes it; with its proof once it is anchored."""

@@ -20,6 +20,7 @@ from marketplace.inference.receipts import batching, selectors
 from marketplace.inference.receipts.issuing import receipt_issue
 from marketplace.inference.receipts.keys import worker_key_create, worker_key_revoke
 from tests.chain.outbox.conftest import Outbox
+from tests.sdk.support import STRANGER_KEY, anchored, delegated, receipt
 
 pytestmark = pytest.mark.django_db
 
@@ -118,6 +119,44 @@ def test_receipts_of_a_revoked_key_count_on_where_they_are_anchored(issue, outbo
     keys = {"results": selectors.worker_keys()}
     assert on_chain(document_of(job), keys=keys).ok
     assert verify(document_of(job), Expected(keys=keys)).failed() == ["revocation"], "no chain was asked"
+
+
+@pytest.mark.parametrize("change", ["replaced", "disabled"])
+def test_receipts_of_an_operators_older_key_count_on_where_the_reader_knows_the_contract_that_anchored_them(
+    issue, outbox, change
+):
+    market, job = outbox.market, issue()
+    batching.receipts_anchor()
+    outbox.work()
+    batching.batches_follow()
+    if change == "replaced":
+        key = [market.operator_id, market.outsider, market.operator_payee]
+        market.send("LicenceMarket", "setOperator", key, by=market.operator_owner)
+    else:
+        market.send("LicenceMarket", "disableOperator", [market.operator_id], by=market.guardian)
+    report = on_chain(document_of(job), anchor=receipt_anchor().address)
+    assert report.ok, report.text()
+    assert "had" in next(check.meaning for check in report.checks if check.name == "operator")
+    assert on_chain(document_of(job)).failed() == ["operator"], "the contract could be the forger's own"
+
+
+def test_receipt_by_a_key_that_never_was_the_operators_fails_though_it_is_anchored(issue, outbox, market):
+    statement = Statement.from_bytes(document_of(issue()))
+    contract = receipt_anchor().address
+    delegation = {"receiptAnchor": contract, "validFrom": 0, "validUntil": 2**40}
+    delegation["operatorId"] = market.operator_id
+    forged = anchored(
+        receipt(
+            dict(statement.signed.message),
+            domain=statement.domain,
+            fingerprint=statement.fingerprint,
+            delegation=delegated(delegation, key=STRANGER_KEY, domain=statement.domain),
+        )
+    )
+    anchor = [market.operator_id, forged.anchoring.root, 5, batching.NOWHERE]
+    market.send("ReceiptAnchor", "anchor", anchor, by=market.operator_key)
+    report = on_chain(forged.to_bytes(), anchor=contract)
+    assert (report.failed(), result(report, "anchored")) == (["operator"], "ok")
 
 
 def test_receipt_goes_into_one_batch_and_a_batch_is_sent_once(issue, outbox):

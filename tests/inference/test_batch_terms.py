@@ -180,3 +180,13 @@ def test_receipt_of_what_stores_nothing_loses_its_salts_with_what_they_open(crea
     row = Receipt.objects.get()
     assert (row.input_salt, row.output_salt, bool(row.output_hash)) == (None, None, True)
     assert services.receipt_issue(job_id=job.pk)
+
+
+def test_batches_leave_a_part_of_the_queue_to_single_jobs(create, sold, buyer, settings):
+    settings.JOB_MAX_QUEUED = 5
+    with pytest.raises(JobQueueFullError):
+        create(["a"] * 257)
+    assert create(["a"] * 193).job_count == 4
+    with pytest.raises(JobQueueFullError):
+        create(["a"] * 65)
+    assert services.job_create(account=buyer, model_id=sold.model_id, inputs="a")[1]

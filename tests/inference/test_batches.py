@@ -291,3 +291,12 @@ def test_batch_of_a_process_killed_while_it_writes_is_whole_or_absent(
     for job in jobs_of(again):
         finish(job)
     assert use() == (130, 0)
+
+
+def test_job_of_a_batch_that_its_owner_cancelled_does_not_begin(create):
+    batch = create(["a"] * 65)
+    Batch.objects.update(cancelled_at=timezone.now())
+    assert [services.job_claim(job_id=job.pk) for job in jobs_of(batch)] == [None, None]
+    assert services.job_claim_next() is None
+    Batch.objects.update(cancelled_at=None)
+    assert services.job_claim_next() is not None

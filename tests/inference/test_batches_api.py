@@ -99,6 +99,20 @@ def test_api_batch_that_is_malformed_is_refused_in_words(post, changes, status, 
     assert (Batch.objects.count(), Job.objects.count()) == (0, 0)
 
 
+def test_api_batch_of_too_many_inputs_is_refused_before_it_looks_at_one(post, monkeypatch):
+    monkeypatch.setattr("rest_framework.fields.ListField.run_child_validation", None)
+    response = post(inputs=[{}] * 1001)
+    assert (response.status_code, response.json()["code"]) == (422, "batch.invalid")
+    assert response.json()["max_inputs"] == 1000
+
+
+def test_api_batch_that_stores_nothing_keeps_its_outputs_for_who_reads_them(post, client):
+    url = f"{post(inputs=['x'], store=False).headers['Location']}/results"
+    finish(Job.objects.get())
+    assert client.head(url).status_code == 200
+    assert [client.get(url).json()["results"][0]["output"] for _ in range(2)] == [[0.0], None]
+
+
 def test_api_batches_are_listed_and_cancelled_by_their_owner_alone(post, client, with_key, outsider):
     url = post().headers["Location"]
     stranger = with_key(outsider)

@@ -12,7 +12,7 @@ from chain.indexer.rebuild import index_rebuild
 from chain.indexer.run import Indexer, index_to_head
 from marketplace.inference import execution, services
 from marketplace.inference.errors import JobPayloadDeletedError
-from marketplace.inference.models import Job, JobPayload, LicenceUse
+from marketplace.inference.models import CallEntry, Job, JobPayload, LicenceUse
 from marketplace.licences.models import Licence
 from marketplace.licences.services import licences_usable
 from tests.fixtures.contracts import RUN, TRANSFERABLE
@@ -280,6 +280,34 @@ def test_worker_refuses_what_ended_after_the_acceptance(listed, buyer, how):
     expected = "licence.foreign" if how == "transferred" else "licence.none"
     assert (job.state, job.error["code"]) == ("failed", expected)
     assert LicenceUse.objects.get().reserved == 0
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_worker_refuses_a_licence_whose_id_a_reorg_gave_to_another_purchase_of_its_holder(listed, buyer, indexed):
+    job, _ = services.job_create(account=buyer, model_id=listed.model_id, inputs="the house")
+    listed.market.anvil.rpc("anvil_rollback", 1)
+    # Somebody else pays, so that it is another transaction.
+    assert listed.market.buy(listed.plan_id, by=OUTSIDER, recipient=BUYER) == listed.licence_id
+    if indexed:
+        listed.market.index()
+    time.sleep(AGE_S)
+    worker_step(job)
+    assert (job.state, job.error["code"]) == ("failed", "licence.reorged")
+    assert LicenceUse.objects.get().reserved == 0
+
+
+def test_worker_serves_a_licence_whose_purchase_a_reorg_put_into_another_block(listed, buyer):
+    job, _ = services.job_create(account=buyer, model_id=listed.model_id, inputs="the house")
+    sent = listed.market.gateway.request("eth_getTransactionByHash", [CallEntry.objects.get().purchase])
+    listed.market.anvil.rpc("anvil_rollback", 1)
+    listed.market.mine()
+    wanted = {name: sent[name] for name in ("from", "to", "input", "value", "nonce", "gas")}
+    fees = {name: sent[name] for name in ("maxFeePerGas", "maxPriorityFeePerGas")}
+    again = listed.market.gateway.request("eth_sendTransaction", [wanted | fees])
+    assert again == sent["hash"]
+    time.sleep(AGE_S)
+    worker_step(job)
+    assert job.error["code"] == JobPayloadDeletedError.code
 
 
 def test_worker_with_a_dead_node_puts_the_job_back(listed, buyer, settings):

@@ -2,15 +2,19 @@
 
 import hashlib
 import os
+import shutil
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from io import BytesIO
 
 import pytest
 from cryptography.fernet import Fernet
+from django.db import connection
 from django.utils import timezone
 
+from marketplace.accounts.services import api_key_create
 from marketplace.inference import selectors, services, uploads
 from marketplace.inference.errors import (
     InputUploadInUseError,
@@ -22,8 +26,10 @@ from marketplace.inference.models import InputUpload, Job, JobPayload
 from marketplace.inference.payloads import payload_decrypt
 from marketplace.inference.receipts import selectors as receipts
 from marketplace.inference.services.inputs import inputs_accept, inputs_accept_each
+from marketplace.inference.services.keeping import uploads_drop
 from marketplace.inference.upload_files import SEGMENT_BYTES, UploadWriter, upload_file_read, upload_path
-from models_registry.errors import UploadLimitError, UploadTruncatedError
+from models_registry.errors import UploadLimitError, UploadStorageFullError, UploadTruncatedError
+from models_registry.intake.receive import FREE_FLOOR_BYTES
 from models_registry.runtime.errors import InputError
 from models_registry.runtime.specs import RunResult
 from models_registry.runtime.tasks import TASKS
@@ -156,6 +162,37 @@ def test_upload_beyond_the_quota_is_refused_until_one_is_deleted(receive, buyer,
     receive()
 
 
+def test_upload_by_a_key_of_one_licence_is_held_to_a_tenth_of_the_quota_and_hears_of_its_own_alone(
+    receive, buyer, settings
+):
+    settings.INPUT_UPLOAD_QUOTA_BYTES = 20 * len(TEXT)
+    receive()
+    keys = [api_key_create(account=buyer, name="k", scopes=["run"], licence_id=1)[0] for _ in range(2)]
+    for key in keys:
+        buyer.acting_key = key
+        receive()
+        receive()
+        with pytest.raises(InputUploadQuotaError) as caught:
+            receive()
+        assert (caught.value.data["limit"], caught.value.data["kept"]) == (2 * len(TEXT), 2 * len(TEXT))
+    buyer.acting_key = None
+    for _ in range(15):
+        receive()
+    buyer.acting_key = api_key_create(account=buyer, name="k", scopes=["run"], licence_id=1)[0]
+    with pytest.raises(InputUploadQuotaError) as caught:
+        receive()
+    assert caught.value.data["kept"] == 0, "and of what others keep it hears nothing"
+
+
+def test_upload_that_would_leave_the_disk_too_full_is_refused_before_a_byte_is_read(receive, monkeypatch):
+    usage = shutil.disk_usage("/")._replace(free=FREE_FLOOR_BYTES + len(TEXT) - 1)
+    monkeypatch.setattr("models_registry.intake.receive.shutil.disk_usage", lambda _path: usage)
+    stream = BytesIO(TEXT)
+    with pytest.raises(UploadStorageFullError):
+        receive(stream=stream)
+    assert (stream.tell(), files(), InputUpload.objects.count()) == (0, [], 0)
+
+
 def test_job_takes_uploads_beside_texts_in_order_and_the_worker_reads_them(create, receive):
     job = create(["before", named(receive()), "after"])
     request = selectors.job_request(job)
@@ -272,6 +309,45 @@ def test_upload_that_no_job_took_is_deleted_when_its_time_is_over_and_one_that_a
     assert files() == [str(kept.pk)]
     assert list(InputUpload.objects.all()) == [kept]
     assert lost.pk != kept.pk
+
+
+def test_upload_that_a_job_comes_to_name_while_its_lock_is_waited_for_stays(create, receive):
+    upload, job = receive(), create(["a text"])
+    named_by: list[Job] = []
+
+    def name_it(execute, sql, *rest):
+        answer = execute(sql, *rest)
+        if "inference_inputupload" in sql and not named_by:
+            named_by.append(job)
+            job.payload.uploads.add(upload)
+        return answer
+
+    with connection.execute_wrapper(name_it):
+        assert uploads_drop([upload.pk]) == 0
+    assert (named_by, files()) == ([job], [str(upload.pk)])
+
+
+def test_upload_that_a_job_being_stored_names_is_deleted_by_nobody_meanwhile(create, receive):
+    upload = receive()
+    InputUpload.objects.update(delete_at=timezone.now())
+    insert, purges = f'INSERT INTO "{JobPayload.uploads.through._meta.db_table}"', []
+
+    def purge():
+        try:
+            services.payloads_purge()
+        finally:
+            connection.close()
+
+    def purge_before(execute, sql, *rest):
+        if sql.startswith(insert):
+            purges.append(threads.submit(purge))
+            wait(purges, timeout=0.5)
+        return execute(sql, *rest)
+
+    with ThreadPoolExecutor(1) as threads, connection.execute_wrapper(purge_before):
+        job = create([named(upload)])
+    assert [purged.result() for purged in purges] == [None]
+    assert uploads.inputs_resolve(job, selectors.job_request(job)["inputs"]) == [TEXT.decode()]
 
 
 def test_upload_that_an_open_job_needs_is_not_deleted(create, receive, buyer):

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography.fernet import Fernet
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from chain import selectors as chain
@@ -359,3 +359,19 @@ def test_job_requested_at_the_same_time_under_one_key_is_one_job(sold, buyer, cl
     assert len({job_id for job_id, _ in results}) == 1
     assert sorted(is_new for _, is_new in results) == [False, False, False, True]
     assert use() == (0, 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_job_whose_result_the_database_would_not_take_is_tried_again(create, monkeypatch):
+    job = create()
+
+    def deadlock(**_):
+        raise OperationalError("deadlock detected")
+
+    monkeypatch.setattr(execution, "_licence_check", lambda job: None)
+    monkeypatch.setattr(execution, "_result", lambda job, cancelled: None)
+    monkeypatch.setattr(services, "job_succeed", deadlock)
+    assert not execution.job_run(job_id=job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == ("queued", 1)
+    assert CallEntry.objects.get(job=job).state == "reserved"

@@ -191,3 +191,20 @@ def test_calls_exhausted_on_one_licence_are_taken_from_the_next(sell, buyer):
         services.job_create(account=buyer, model_id=sold.model_id, inputs="a")
     assert set(refused.value.data["licences"]) == {str(sold.licence_id), str(second)}
     assert Job.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_calls_that_a_lost_ledger_forgot_are_not_had_twice(sell, buyer):
+    """The chain knows of 3 of 5 calls, the ledger of none: two are left, and stay counted beside the three."""
+    sold = sell(calls=5)
+    calls = ledger.Calls(5, used=3)
+    for _ in range(2):
+        job, _ = services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+        ledger.call_release(job=job)
+        entry = CallEntry.objects.get(job=job)
+        row = {"licence_id": sold.licence_id, "purchase": entry.purchase}
+        assert ledger.call_room(**row, calls=calls)
+        CallEntry.objects.filter(pk=entry.pk).update(state="reserved")
+        ledger.call_settle(job=job)
+    assert not ledger.call_room(**row, calls=calls)
+    assert LicenceUse.objects.get(**row).used == 5

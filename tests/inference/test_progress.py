@@ -1,8 +1,10 @@
 """Text on its way: told in pieces by a worker, put together by whoever reads it, and never more than the result."""
 
 import threading
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from marketplace.inference import events, execution, services, streams
 from marketplace.inference.errors import JobPayloadDeletedError
@@ -10,6 +12,7 @@ from marketplace.inference.models import CallEntry, Job, JobPayload
 from marketplace.inference.openai_api.errors import JobFailedError, JobTextDiffersError
 from marketplace.inference.openai_api.running import Piece, Result, job_follow, job_result
 from marketplace.inference.progress import MOST_CHARS, TextTeller
+from models_registry.runtime.errors import RunnerDeadlineError
 from models_registry.runtime.specs import RunResult
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -163,3 +166,17 @@ def test_run_of_a_job_that_was_cancelled_stops_and_changes_nothing(job, monkeypa
     job.refresh_from_db()
     assert (ended, job.state, job.error["code"]) == ([True], "cancelled", "job.cancelled")
     assert CallEntry.objects.get().state == "released"
+
+
+@pytest.mark.django_db
+def test_text_is_told_no_more_after_many_jobs_that_failed_once_it_was(sell, buyer, outsider, settings):
+    settings.JOB_MAX_CANCELLED_RUNNING = 2
+    sold = sell(calls=10)
+    for number in range(3):
+        assert services.text_may_be_told(account_id=buyer.pk) == (number < 2)
+        job, _ = services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")
+        claimed = services.job_claim(job_id=job.pk)
+        services.job_fail(job=claimed, error=RunnerDeadlineError("Too late.", text_told=True))
+    assert services.text_may_be_told(account_id=outsider.pk)
+    Job.objects.update(finished_at=timezone.now() - timedelta(hours=2))
+    assert services.text_may_be_told(account_id=buyer.pk)

@@ -227,18 +227,21 @@ def test_site_that_is_no_operator_gets_no_key(market, db, settings):
         worker_key_create(signer=LocalSigner(DEVELOPMENT_ACCOUNTS[3].key))
 
 
-def test_receipt_of_an_operator_whose_key_changed_holds_by_the_key_of_then(create, finish, worker_key, market):
-    document = document_of(finish(create()))
-    assert on_chain(document).ok
+def test_statements_of_an_operator_whose_key_changed_fail_where_nothing_is_anchored(create, finish, worker_key, market):
+    job = create()
+    documents = [canonical.dumps(acceptance_issue(job=job)), document_of(finish(job))]
+    assert all(on_chain(document).ok for document in documents)
     market.send(
         "LicenceMarket",
         "setOperator",
         [market.operator_id, market.outsider, market.operator_payee],
         by=market.operator_owner,
     )
-    report = on_chain(document)
-    assert report.ok, report.text()
-    assert "had" in next(check.meaning for check in report.checks if check.name == "operator")
+    for document in documents:
+        report = on_chain(document, anchor=market.book.contract("ReceiptAnchor").address)
+        assert report.failed() == ["operator"]
+        why = next(check.meaning for check in report.checks if check.name == "operator")
+        assert "an older key counts only where the receipt is anchored" in why
 
 
 def test_receipt_of_a_stranger_who_claims_to_be_the_operator_fails_on_chain_alone(create, finish, worker_key):

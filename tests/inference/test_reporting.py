@@ -9,9 +9,11 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from chain.models import OutboxTransaction
+from chain.outbox.calls import usage_report_enqueue
 from marketplace.inference import reporting, services
 from marketplace.inference.models import Job, LicenceUse
 from marketplace.licences.errors import LicenceForeignOperatorError, LicenceUsageUnreportedError
+from marketplace.licences.models import Licence, SkipReason, UsageSkip
 from models_registry.runtime.specs import RunResult
 from tests.chain.outbox.conftest import BASE_FEE_WEI, Outbox
 from tests.inference.receipt_steps import message_of
@@ -60,6 +62,32 @@ def run(sold, buyer):
 def final(market) -> None:
     market.mine(70)
     market.index()
+
+
+def rest(outbox, seconds: int = 600) -> None:
+    """What was sent is final, and the index is there, so many seconds later."""
+    outbox.finalise()
+    outbox.work()
+    outbox.market.warp(seconds)
+    outbox.market.index()
+
+
+def key_change(market, key: str) -> None:
+    market.send(
+        "LicenceMarket", "setOperator", [market.operator_id, key, market.operator_payee], by=market.operator_owner
+    )
+
+
+@pytest.fixture
+def skipped(sold, run, outbox):
+    """Six calls, the most that may be unreported, were reported by a key that was not the operator's any more."""
+    run(6)
+    key_change(sold.market, sold.market.outsider)
+    assert reporting.usage_report() == 1
+    outbox.work()
+    sold.market.index()
+    assert UsageSkip.objects.get().reason == SkipReason.FOREIGN
+    return sold
 
 
 def used_on_chain(sold) -> int:
@@ -179,6 +207,142 @@ def test_use_that_a_renewal_added_calls_to_is_counted_on(sell, market, buyer, ou
     assert reporting.usage_report() == 1
     outbox.work()
     assert used_on_chain(sold) == 6
+
+
+def test_use_that_was_skipped_is_reported_again_once_and_served_on(skipped, run, outbox):
+    key_change(skipped.market, skipped.market.operator_key)
+    assert reporting.usage_report() == 0
+    rest(outbox)
+    with pytest.raises(LicenceUsageUnreportedError):
+        run(1)
+    assert (reporting.usage_report(), reporting.usage_report(), reports()) == (1, 0, 2)
+    outbox.work()
+    assert used_on_chain(skipped) == 6
+    rest(outbox)
+    assert (reporting.usage_report(), reports()) == (0, 2)
+    run(1)
+
+
+def test_use_that_is_skipped_again_and_again_is_reported_every_ten_minutes_at_most(skipped, outbox):
+    for sent in (2, 3):
+        rest(outbox, 300)
+        assert (reporting.usage_report(), reports()) == (0, sent - 1)
+        rest(outbox, 300)
+        assert (reporting.usage_report(), reporting.usage_report(), reports()) == (1, 0, sent)
+        rest(outbox, 0)
+        assert UsageSkip.objects.count() == sent
+
+
+def test_use_that_was_skipped_waits_for_its_report_to_be_final(skipped, outbox):
+    skipped.market.warp(600)
+    skipped.market.index()
+    assert reporting.usage_report() == 0
+    outbox.finalise()
+    outbox.work()
+    assert reporting.usage_report() == 1
+
+
+def test_use_that_was_skipped_for_good_is_not_reported_again(sold, run, outbox, settings):
+    settings.SITE_OPERATOR_ID = sold.market.operator_id
+    run(3)
+    sold.market.send("LicenceMarket", "disableOperator", [sold.market.operator_id], by=sold.market.guardian)
+    reporting.usage_report()
+    outbox.work()
+    rest(outbox)
+    assert UsageSkip.objects.get().reason == SkipReason.DISABLED
+    assert (reporting.usage_report(), reports()) == (0, 1)
+
+
+def test_use_that_a_stranger_had_skipped_is_not_reported_again(sold, run, outbox):
+    run(3)
+    reporting.usage_report()
+    OutboxTransaction.objects.update(state="cancelled")
+    sold.market.report_usage({sold.licence_id: 3}, by=sold.market.outsider)
+    rest(outbox)
+    assert UsageSkip.objects.get().reason == SkipReason.FOREIGN
+    assert (reporting.usage_report(), reports()) == (0, 1)
+
+
+def test_use_that_was_skipped_is_reported_again_whatever_a_stranger_has_skipped_since(skipped, outbox):
+    key_change(skipped.market, skipped.market.operator_key)
+    rest(outbox)
+    skipped.market.report_usage({skipped.licence_id: 6}, by=skipped.market.outsider)
+    skipped.market.report_usage({skipped.licence_id: 5}, by=skipped.market.outsider)
+    skipped.market.index()
+    assert (reporting.usage_report(), reports()) == (1, 2)
+
+
+def test_use_that_is_skipped_without_the_renewal_that_it_counts_is_reported_again_with_it(sell, market, buyer, outbox):
+    sold = sell(calls=4, flags=1 | 8)
+    final(market)
+    row = LicenceUse.objects.create(
+        licence_id=sold.licence_id,
+        purchase=Licence.objects.get().event.tx_hash,
+        used=6,
+        enqueued=6,
+        is_metered=True,
+    )
+    usage_report_enqueue([sold.licence_id], [6])
+    outbox.work()
+    market.renew(sold.licence_id)
+    rest(outbox)
+    assert UsageSkip.objects.get().reason == SkipReason.ABOVE_TOTAL
+    assert reporting.usage_report() == 1
+    row.refresh_from_db()
+    assert (row.enqueued, reports()) == (6, 2)
+    outbox.work()
+    assert used_on_chain(sold) == 6
+
+
+def test_calls_of_a_renewal_that_is_not_final_are_not_reported_yet(sell, market, buyer, outbox):
+    sold = sell(calls=4, flags=1 | 8)
+    final(market)
+    market.renew(sold.licence_id)
+    market.index()
+    job, _ = services.job_create(account=buyer, model_id=sold.model_id, inputs=["a"] * 5)
+    services.job_succeed(job=services.job_claim(job_id=job.pk), result=RESULT, licence=CHECKED)
+    assert reporting.usage_report() == 1
+    assert LicenceUse.objects.get().enqueued == 4
+    final(market)
+    assert (reporting.usage_report(), LicenceUse.objects.get().enqueued) == (1, 5)
+    outbox.work()
+    assert used_on_chain(sold) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_use_that_was_skipped_is_reported_again_once_by_many_rounds_at_once(skipped, outbox, clean_broker):
+    rest(outbox)
+
+    def report(_: int) -> int:
+        try:
+            return reporting.usage_report()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sum(threads.map(report, range(6))) == 1
+    assert (reports(), LicenceUse.objects.get().enqueued) == (2, 6)
+
+
+def test_use_of_others_is_reported_while_a_report_that_was_sent_again_is_under_way(skipped, run, outbox):
+    other = skipped.market.buy(skipped.plan_id)
+    rest(outbox)
+    assert reporting.usage_report() == 1
+    run(3, licence_id=other)
+    assert (reporting.usage_report(), reporting.usage_report(), reports()) == (1, 0, 3)
+
+
+def test_use_that_another_process_has_just_reported_again_is_left_to_it(skipped, outbox, monkeypatch):
+    rest(outbox)
+
+    def overtaken(metered, real=reporting._skips):
+        found = real(metered)
+        monkeypatch.setattr(reporting, "_skips", real)
+        assert reporting.usage_report() == 1
+        return found
+
+    monkeypatch.setattr(reporting, "_skips", overtaken)
+    assert (reporting.usage_report(), reports(), LicenceUse.objects.get().enqueued) == (0, 2, 6)
 
 
 def test_calls_are_refused_while_too_much_is_unreported_and_served_again_after_the_report(sold, run, buyer, outbox):

@@ -86,6 +86,32 @@ def test_job_api_that_stores_nothing_answers_its_outputs_once_and_says_so(create
     assert [body["payload_until"] for body in bodies] == [None, None]
 
 
+def test_job_api_that_stores_nothing_keeps_its_outputs_for_who_reads_them(create, with_key, buyer):
+    client, job = with_key(buyer), finish(create())
+    url = f"/api/v1/jobs/{job.pk}"
+    head = client.head(url)
+    assert (head.status_code, head.headers["Cache-Control"]) == (200, "no-store")
+    assert [client.get(url).json()["outputs"] for _ in range(2)] == [[[0.5]], None]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/jobs/{}/retry"])
+def test_job_api_answers_a_request_again_with_200_once_its_job_has_ended(create, with_key, buyer, path):
+    client, before = with_key(buyer), create(store=True)
+    finish(before)
+    body = {"model": str(before.model_id), "inputs": "the house"}
+
+    def post():
+        return client.post(path.format(before.pk), body, format="json", headers={"Idempotency-Key": "one"})
+
+    first, still_open = post(), post()
+    assert [(answer.status_code, answer.json()["outputs"]) for answer in (first, still_open)] == [(202, None)] * 2
+    finish(Job.objects.get(pk=first.json()["id"]))
+    again = post()
+    assert (again.status_code, again.json()["outputs"]) == (200, [[0.5]])
+    assert (again.headers["Cache-Control"], again.headers["Idempotent-Replay"]) == ("no-store", "true")
+    assert "Retry-After" not in again.headers
+
+
 @pytest.mark.django_db(transaction=True)
 def test_text_told_of_a_job_that_stores_nothing_is_forgotten_when_its_outputs_are_handed_out(create, clean_broker):
     job, stored = create(), create(store=True)

@@ -123,8 +123,8 @@ def test_stream_gives_its_place_back_when_the_client_goes(start_web, job, buyer)
 
 
 def test_streams_that_are_all_taken_leave_the_rest_of_the_site_alone(start_web, job, buyer):
-    env = {"WEIGHHOUSE_JOB_STREAMS_PER_PROCESS": "3"}
-    web = start_web(env=env, threads=4)
+    env = {"WEIGHHOUSE_JOB_STREAMS_PER_PROCESS": "6"}
+    web = start_web(env=env, threads=7)
     url, headers = f"{web.url}/api/v1/jobs/{job.pk}", bearer(buyer)
     with opened(f"{url}/events", **headers), opened(f"{url}/events", **headers), opened(f"{url}/events", **headers):
         assert requests.get(f"{url}/events", headers=headers, timeout=30).status_code == 429
@@ -228,3 +228,16 @@ def test_job_that_does_not_end_in_the_time_of_the_wish_is_answered_as_accepted(w
 )
 def test_wish_to_wait_is_read_as_the_standard_says(header, seconds):
     assert prefer_wait(header) == seconds
+
+
+def test_requests_that_only_follow_leave_half_of_the_places_to_those_that_make_a_job(settings):
+    settings.JOB_STREAMS_PER_ACCOUNT, settings.JOB_STREAMS_PER_PROCESS = 4, 4
+    slots = [streams.slot_take("a", follows=True), streams.slot_take("a", follows=True)]
+    with pytest.raises(JobStreamsBusyError, match="as this site serves"):
+        streams.slot_take("b", follows=True)
+    slots += [streams.slot_take("b"), streams.slot_take("b")]
+    slots.pop(0).release()
+    slots.append(streams.slot_take("b", follows=True))
+    for slot in slots:
+        slot.release()
+    assert streams.slots_taken() == 0

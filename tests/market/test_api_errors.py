@@ -18,7 +18,7 @@ import models_registry
 from marketplace import api_errors
 
 # They import what only a runner or a command line has.
-NOT_IMPORTED = ("models_registry.runtime.inside", "marketplace.wsgi", "weighhouse.client")
+NOT_IMPORTED = ("models_registry.runtime.inside", "marketplace.wsgi", "weighhouse.client", "weighhouse.__main__")
 # Whose errors the site answers with: not the client's own, and not those that a test defines.
 OF_THE_SITE = ("marketplace.", "models_registry.", "chain.", "weighhouse.core.")
 
@@ -136,6 +136,12 @@ def test_error_of_validation_names_every_field():
     response = answer_to(exceptions.ValidationError(detail))
     fields = {(entry["field"], entry["message"]) for entry in response.data["errors"]}
     assert fields == {("inputs", "too long"), ("plan.price", "not a number"), ("", "together wrong")}
+
+
+def test_error_of_validation_names_fifty_fields_at_most():
+    response = answer_to(exceptions.ValidationError({"inputs": {place: ["is blank"] for place in range(1000)}}))
+    assert [entry["field"] for entry in response.data["errors"]] == [f"inputs.{place}" for place in range(50)]
+    assert response.data["detail"].count("is blank") == 50
 
 
 def test_api_address_that_is_none_is_a_problem_for_every_method(client):

@@ -40,6 +40,11 @@ def test_key_that_would_have_expired_already_is_refused(signed_in, buyer):
     assert not ApiKey.objects.exists()
 
 
+def test_key_of_more_scopes_than_there_are_is_refused_by_their_number_alone(signed_in, buyer):
+    response = create(signed_in, buyer, scopes=["all"] * 10_000)
+    assert (response.status_code, len(response.json()["errors"])) == (400, 1)
+
+
 def test_key_is_kept_as_a_hash_only(signed_in, buyer):
     key = create(signed_in, buyer).json()["key"]
     stored = " ".join(str(value) for value in ApiKey.objects.values_list().get())

@@ -69,6 +69,11 @@ def test_create_of_broken_metadata_is_refused_and_creates_nothing(api, changes, 
     assert Upload.objects.count() == 0
 
 
+def test_create_from_more_base_models_than_may_be_is_refused_by_their_number_alone(api):
+    response = api.post("/api/v1/uploads", {**METADATA, "base_models": ["0x12"] * 10_000}, format="json")
+    assert (response.status_code, len(response.json()["errors"])) == (400, 1)
+
+
 def test_put_returns_the_sha256_and_lists_the_file(api, upload):
     response = send(api, upload, "README.md")
     assert (response.status_code, response.json()) == (200, {"path": "README.md", "size": len(BODY), "sha256": SHA256})

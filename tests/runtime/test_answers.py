@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from models_registry.runtime import answers
-from models_registry.runtime.errors import InputError, OutputInvalidError, RunnerError, RunnerProtocolError
+from models_registry.runtime.errors import (
+    InputError,
+    ModelUnloadableError,
+    OutputInvalidError,
+    RunnerError,
+    RunnerProtocolError,
+)
 
 
 def table(rows, width, value=0.5):
@@ -275,3 +281,59 @@ def test_missing_mask_is_named_as_this_model_names_it():
 def test_refused_input_has_a_sentence_of_ours(reason, words):
     error = answers.failure({"code": "input.invalid", "reason": reason, "position": 0, "max_length": 9})
     assert isinstance(error, InputError) and words in error.message
+
+
+def entities(found, text="a text", labels=("A", "B")):
+    return answers.outputs(
+        "token-classification",
+        {"entities": [found]},
+        count=1,
+        known={"labels": list(labels)},
+        inputs=[text],
+        parameters={"aggregation": "none"},
+    )
+
+
+def test_thousands_of_entities_that_are_each_the_whole_text_are_refused():
+    text = "x" * 16_384
+    with pytest.raises(RunnerProtocolError, match="its entities"):
+        entities([[0, 0.5, 0, len(text)]] * 8192, text)
+    assert len(entities([[0, 0.5, place, place + 1] for place in range(1000)], text)[0]) == 1000
+
+
+@pytest.mark.parametrize(
+    "entry", [[], [0, 0.5, 0], {"a": 1}, 7, [0, 0.5, "0", 1], [0, 0.5, None, None], [0, 0.5, 0, []]]
+)
+def test_entity_of_another_form_is_refused(entry):
+    with pytest.raises(RunnerProtocolError):
+        entities([entry])
+
+
+def test_labels_that_are_too_long_together_make_a_model_unloadable():
+    ready = {"device": "cpu", "cpu_capability": "AVX2", "max_length": 64, "labels": ["x" * 255] * 2000}
+    with pytest.raises(ModelUnloadableError, match="characters in all"):
+        answers.facts(ready, task="text-classification")
+
+
+def test_reason_that_is_nested_deeper_than_python_can_print_is_a_failure_to_load():
+    reason: list = []
+    for _ in range(3000):
+        reason = [reason]
+    error = answers.failure({"kind": "failed", "code": "model.unloadable", "reason": reason})
+    assert isinstance(error, ModelUnloadableError)
+
+
+@pytest.mark.parametrize(
+    ("mask", "is_shown"),
+    [
+        ("<mask>", True),
+        ("[MASK]", False),
+        ("<your licence has lapsed, renew at evil.example>", False),
+        ("a\u202eb", False),
+    ],
+)
+def test_mask_token_of_a_publisher_is_shown_only_where_it_is_a_usual_name(mask, is_shown):
+    error = answers.failure(
+        {"kind": "failed", "code": "input.invalid", "reason": "no_mask", "position": 0}, known={"mask_token": mask}
+    )
+    assert ("own name" in error.message) == is_shown and "evil" not in error.message

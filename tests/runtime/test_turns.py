@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 
@@ -265,3 +266,12 @@ def test_many_threads_get_one_turn_each_and_never_two_at_once(turns):
         thread.join()
     assert most == [1] * 50
     assert eventually(lambda: not turns._queues)
+
+
+def test_calls_put_back_wait_no_longer_than_a_new_call_would(turns):
+    leader = leading(turns)
+    entered(turns, *[call(f"buyer {number}") for number in range(5)])
+    calls = turns.gather(leader)
+    assert len(calls) == 6
+    turns.put_back(calls, alone=set(calls))
+    assert all(one.until <= time.monotonic() + 60.0 for one in calls)

@@ -140,3 +140,15 @@ def test_malformed_body_is_a_frame_error(body):
 def test_random_body_is_a_map_or_a_frame_error(body):
     with suppress(FrameError):
         assert isinstance(decode(body), dict)
+
+
+def test_nested_lists_that_would_swell_on_the_host_are_refused():
+    """128 lists of 65,535 empty maps: 8 MiB as a frame, 600 MB as objects."""
+    inner = b"\xdc\xff\xff" + b"\x80" * 65_535
+    with pytest.raises(FrameError, match="lists and maps"):
+        decode(b"\x81\xa1x" + b"\xdc\x00\x80" + inner * 128)
+
+
+def test_as_many_entities_as_an_honest_runner_sends_are_decoded():
+    entities = [[[0, 0.5, 0, 1]] * 8192] * 32
+    assert len(decode(msgpack.packb({"entities": entities}))["entities"]) == 32

@@ -103,6 +103,16 @@ def test_file_of_a_job_is_never_written_to_disk(run, monkeypatch, settings):
     assert run("image-classification", file=SimpleUploadedFile("a.png", large)).status_code == 302
 
 
+def test_file_of_a_quote_may_be_as_large_as_that_of_a_job_and_is_never_written_to_disk(
+    listed, signed_in, holder, broker, monkeypatch, settings
+):
+    monkeypatch.setattr("django.core.files.uploadedfile.TemporaryUploadedFile.__init__", None)
+    Release.objects.update(task="image-classification")
+    large = SimpleUploadedFile("a.png", PICTURE + bytes(3_000_000))
+    assert large.size > settings.FILE_UPLOAD_MAX_MEMORY_SIZE
+    assert signed_in(holder).post(f"{listed.url}run/quote/", {"file": large}).status_code == 200
+
+
 def test_file_larger_than_a_request_may_be_is_refused_unread(run):
     response = run("image-classification", file=SimpleUploadedFile("a.png", bytes(9_000_000)))
     assert response.status_code == 413

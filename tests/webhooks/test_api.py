@@ -1,5 +1,7 @@
 """`/api/v1/webhooks`, as programs meet it."""
 
+from uuid import uuid4
+
 import pytest
 import standardwebhooks
 
@@ -47,6 +49,21 @@ def test_api_webhook_that_may_not_be_is_refused_in_words(client, body, status, c
     response = client.post(URL, body, format="json")
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert WebhookEndpoint.objects.count() == 0
+
+
+def test_api_webhook_with_more_events_than_there_are_is_refused_by_their_number_alone(client):
+    body = {"url": "https://example.org/", "events": ["job.started"] * 10_000}
+    for response in (client.post(URL, body, format="json"), client.patch(f"{URL}/{uuid4()}", body, format="json")):
+        assert (response.status_code, len(response.json()["errors"])) == (400, 1)
+
+
+def test_api_webhook_changes_too_many_are_throttled_as_new_ones_are(client):
+    there = f"{URL}/{uuid4()}"
+    for _ in range(60):
+        assert client.patch(there, {}, format="json").status_code == 404
+    for response in (client.patch(there, {}, format="json"), client.post(URL, {}, format="json")):
+        assert (response.status_code, response.json()["code"]) == (429, "request.throttled")
+    assert client.get(there).status_code == 404
 
 
 def test_api_webhook_cannot_be_changed_to_a_private_address(client, there):

@@ -7,9 +7,9 @@ worker was lost. The call of the licence moves in the same transaction (`ledger`
 from marketplace.inference.receipts.issuing import receipt_issue
 from marketplace.inference.services.accepting import job_create
 from marketplace.inference.services.again import job_again
-from marketplace.inference.services.batching import batch_cancel, batch_create
+from marketplace.inference.services.batching import batch_cancel, batch_create, batch_size_check
 from marketplace.inference.services.claiming import job_claim, job_claim_next
-from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job_payload_delete
+from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job_payload_delete, text_may_be_told
 from marketplace.inference.services.handing import batch_hand_out
 from marketplace.inference.services.keeping import job_hand_out, payloads_purge
 from marketplace.inference.services.moves import RUN_TASK, CheckedAt, error_json, job_enqueue
@@ -32,6 +32,7 @@ __all__ = [
     "batch_cancel",
     "batch_create",
     "batch_hand_out",
+    "batch_size_check",
     "error_json",
     "input_upload_delete",
     "input_upload_receive",
@@ -52,5 +53,6 @@ __all__ = [
     "jobs_sweep",
     "payloads_purge",
     "receipt_issue",
+    "text_may_be_told",
     "upload_files_tidy",
 ]

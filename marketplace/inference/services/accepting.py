@@ -114,8 +114,9 @@ def request_check(
     release = release_find(model_id, release_digest)
     spec = task_spec(release)
     accepted = inputs_accept(account=account, spec=spec, inputs=inputs)
-    request = {"inputs": accepted, "parameters": spec.validate_parameters(parameters)}
-    spec.check_together(**request)
+    knobs = spec.validate_parameters(parameters)
+    spec.check_together(accepted, knobs)
+    request = {"inputs": accepted, "parameters": knobs}
     return request, release, input_commit(request)
 
 

@@ -131,12 +131,17 @@ def batch_cancel(*, account: Account, batch_id: UUID) -> Batch:
     return batch
 
 
-def _requests(account: Account, spec: TaskSpec, inputs: Any, parameters: dict[str, Any]) -> list[_Request]:
+def batch_size_check(inputs: Any) -> None:
+    """Raises BatchInvalidError where these are no list of as many inputs as a batch may have."""
     most = settings.BATCH_MAX_INPUTS
     if not isinstance(inputs, list) or not 1 <= len(inputs) <= most:
         raise BatchInvalidError(
             f"The inputs of a batch are a list of 1 to {most}. Send more in further batches.", max_inputs=most
         )
+
+
+def _requests(account: Account, spec: TaskSpec, inputs: Any, parameters: dict[str, Any]) -> list[_Request]:
+    batch_size_check(inputs)
     size = spec.most_inputs(parameters)
     parts = [
         inputs_accept_each(account=account, spec=spec, inputs=inputs[start : start + size], offset=start)

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
 from marketplace.inference import events
-from marketplace.inference.models import AccountTurn, Job, JobState
+from marketplace.inference.models import AccountTurn, Batch, Job, JobState
 from marketplace.inference.services.moves import is_due
 from marketplace.inference.services.telling import job_tell
 
@@ -110,4 +110,7 @@ def _claim(job_id: UUID, now: datetime) -> Job | None:
 
 
 def _startable(now: datetime) -> QuerySet[Job]:
-    return Job.objects.filter(is_due(now), start_before__gt=now)
+    """Jobs that may begin. None of a batch that its owner cancelled: the rest of it is cancelled one by one."""
+    # No join: an UPDATE that finds its rows through one could, on PostgreSQL, claim one twice.
+    cancelled = Batch.objects.filter(pk=OuterRef("batch_id"), cancelled_at__isnull=False)
+    return Job.objects.filter(is_due(now), ~Exists(cancelled), start_before__gt=now)

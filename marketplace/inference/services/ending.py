@@ -1,6 +1,7 @@
 """What a job's owner ends, and what time does."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -51,6 +52,18 @@ def queued_cancel(job: Job) -> bool:
     """Cancel a job that waits. False where it does not wait."""
     error = JobCancelledError("The job was cancelled by its owner. No call was counted.")
     return job_end(Job.objects.filter(pk=job.pk, state=JobState.QUEUED), job, JobState.CANCELLED, error)
+
+
+def text_may_be_told(*, account_id: Any) -> bool:
+    """Whether text of the account's jobs is told while it is written.
+
+    Not after `JOB_MAX_CANCELLED_RUNNING` jobs within an hour that failed once text had been told: nothing is counted
+    for them, and a job that is made to fail in the end would be text for nothing.
+    """
+    since = timezone.now() - CANCEL_WINDOW
+    failed = Job.objects.filter(account_id=account_id, state=JobState.FAILED, finished_at__gt=since)
+    most: int = settings.JOB_MAX_CANCELLED_RUNNING
+    return failed.filter(error__text_told=True).count() < most
 
 
 def running_cancel(job: Job) -> bool:

@@ -1,6 +1,6 @@
 """How long payloads are kept, and how they go: with the uploads that only they name, and the text told of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -30,7 +30,7 @@ def payloads_write(requests: Sequence[tuple[Job, dict[str, Any]]]) -> None:
     JobPayload.objects.bulk_create(rows)
     named = [(job.pk, number) for job, asked in requests for number in uploads_of(asked["inputs"])]
     numbers = {number for _, number in named}
-    if InputUpload.objects.select_for_update().filter(pk__in=numbers).count() < len(numbers):
+    if len(_uploads_lock(numbers)) < len(numbers):
         raise InputUploadNotFoundError("An upload that an input names was deleted meanwhile. Send it again.")
     links = JobPayload.uploads.through
     links.objects.bulk_create(links(jobpayload_id=job_id, inputupload_id=number) for job_id, number in named)
@@ -87,7 +87,9 @@ def payloads_drop(rows: QuerySet[JobPayload]) -> int:
 def uploads_drop(numbers: Sequence[UUID]) -> int:
     """Delete uploads by their ids, those alone that no payload names. The files go once that is certain."""
     with transaction.atomic():
-        going = list(InputUpload.objects.filter(pk__in=numbers, payloads=None).values_list("pk", flat=True))
+        # Looked at under the lock: while it was waited for, a job may have come to name one of them.
+        held = _uploads_lock(numbers)
+        going = list(InputUpload.objects.filter(pk__in=held, payloads=None).values_list("pk", flat=True))
         InputUpload.objects.filter(pk__in=going).delete()
         transaction.on_commit(lambda: _files_delete(going))
     return len(going)
@@ -102,8 +104,15 @@ def payloads_purge() -> int:
     due = JobPayload.objects.filter(delete_at__lte=now).exclude(job__state__in=OPEN_STATES)
     due = due.exclude(job__store=False, job__batch__isnull=False, job__batch__ended_at=None)
     deleted = payloads_drop(JobPayload.objects.filter(pk__in=list(due.values_list("pk", flat=True)[:1000])))
-    uploads_drop(list(InputUpload.objects.filter(delete_at__lte=now).values_list("pk", flat=True)[:1000]))
+    unnamed = InputUpload.objects.filter(delete_at__lte=now, payloads=None)
+    uploads_drop(list(unnamed.values_list("pk", flat=True)[:1000]))
     return deleted
+
+
+def _uploads_lock(numbers: Collection[UUID]) -> list[UUID]:
+    """Let nobody else name or delete these until the transaction ends. Those that are there, locked in one order."""
+    rows = InputUpload.objects.select_for_update().filter(pk__in=numbers).order_by("pk")
+    return list(rows.values_list("pk", flat=True))
 
 
 def _files_delete(numbers: Sequence[UUID]) -> None:

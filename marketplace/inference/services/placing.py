@@ -29,6 +29,8 @@ from marketplace.licences.services import licence_purchases, licences_served_her
 
 # Trials wait only where the queue is shorter than this part of what it may hold.
 TRIAL_QUEUE_PART = 10
+# Of the queue, what batches leave to single jobs.
+SINGLES_QUEUE_PART = 5
 QUEUE_FULL_RETRY_S = 10
 
 
@@ -117,7 +119,7 @@ def _licence_of_key(key: ApiKey | None, licence_id: int | None, *, trial: bool) 
             f"This API key is bound to licence {key.licence_id} and runs nothing else. Use another key.",
             licence=str(key.licence_id),
         )
-    return key.licence_id
+    return int(key.licence_id)
 
 
 def _trial_offer(model_id: int, trial: TrialWish) -> Offer:
@@ -217,6 +219,9 @@ def _queue_room(*, is_trial: bool, jobs: int) -> None:
         most = max(most // TRIAL_QUEUE_PART, 1)
     else:
         waiting = waiting.filter(is_trial=False)
+    if jobs > 1:
+        # Batches may wait for a day: what they leave free is for jobs that somebody waits for.
+        most -= most // SINGLES_QUEUE_PART
     room_until = most - jobs
     if room_until < 0 or waiting[: room_until + 1].count() > room_until:
         raise JobQueueFullError(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.utils import timezone
 from weighhouse.core.faults import fault_point
 
@@ -19,12 +19,15 @@ from marketplace.inference.payloads import payload_encrypt
 from marketplace.inference.services.inputs import upload_most_bytes
 from marketplace.inference.services.moves import account_lock
 from marketplace.inference.upload_files import UploadWriter, upload_file_delete, upload_path
-from marketplace.inference.uploads import input_upload_get
+from marketplace.inference.uploads import input_upload_get, input_upload_list
 from models_registry.errors import UploadLimitError, UploadStorageFullError, UploadTruncatedError
+from models_registry.intake.receive import room_check
 
 _PIECE_BYTES = 256 * 1024
 # A file without a row is the rest of an upload that broke off; none takes longer to arrive.
 _ORPHAN_AFTER = timedelta(hours=2)
+# What a key that is bound to a licence may keep of its account's quota.
+_BOUND_KEY_PART = 10
 
 
 class Readable(Protocol):
@@ -103,9 +106,18 @@ def upload_files_tidy() -> int:
 
 
 def _quota_check(account: Account, size: int) -> None:
-    kept = InputUpload.objects.filter(account=account).aggregate(total=Sum("size"))["total"] or 0
-    most = settings.INPUT_UPLOAD_QUOTA_BYTES
-    if kept + size > most:
+    """Raises InputUploadQuotaError. A key that is bound to a licence has a part of the quota and hears of no more."""
+    kept, most = _kept(InputUpload.objects.filter(account=account)), settings.INPUT_UPLOAD_QUOTA_BYTES
+    if account.rows_seen:
+        own, part = _kept(input_upload_list(account)), most // _BOUND_KEY_PART
+        if own + size > part or kept + size > most:
+            raise InputUploadQuotaError(
+                f"This key keeps {own} bytes in uploads; with this one it would be more than {part}, or more than its "
+                "account may keep. Delete some.",
+                limit=part,
+                kept=own,
+            )
+    elif kept + size > most:
         raise InputUploadQuotaError(
             f"This account keeps {kept} bytes in uploads; with this one it would be more than {most}. Delete some.",
             limit=most,
@@ -113,11 +125,16 @@ def _quota_check(account: Account, size: int) -> None:
         )
 
 
+def _kept(rows: QuerySet[InputUpload]) -> int:
+    return rows.aggregate(total=Sum("size"))["total"] or 0
+
+
 def _file_write(number: UUID, stream: Readable, size: int) -> str:
     """The SHA-256 of what was written, in hex."""
     path, left, sha256 = upload_path(number), size, hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        room_check(path.parent, size)
         with path.open("xb") as file:
             writer = UploadWriter(number, file)
             while left:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from django.conf import settings
+from django.db.models import Max
 
 from chain import selectors as chain
-from marketplace.licences.models import Licence, Plan
+from chain.finality import final_block
+from marketplace.licences.models import Licence, LicenceRenewal, Plan
 from marketplace.licences.selectors.licences import licence_views
 from marketplace.licences.tokens import NATIVE, token_get
 
@@ -65,7 +67,8 @@ def metered_terms(plan_ids: Iterable[int]) -> dict[int, MeteredTerms]:
 class ReportedUse:
     """What the index knows of a licence's calls: `calls` bought over its life, `used` of them reported on chain.
 
-    `purchase` is the transaction that bought it, in the block `block_number`.
+    Of renewals only final ones count: the market skips a report of calls that a re-org took away. `purchase` is the
+    transaction that bought it, in the block `block_number`.
     """
 
     licence_id: int
@@ -80,14 +83,18 @@ class ReportedUse:
 
 def reported_uses(licence_ids: Iterable[int]) -> dict[int, ReportedUse]:
     """The metered ones of these licences that the index has."""
-    rows = Licence.objects.filter(licence_id__in=set(licence_ids)).select_related("event")
+    ids = set(licence_ids)
+    rows = Licence.objects.filter(licence_id__in=ids).select_related("event")
+    # Calls count over the licence's life: the newest renewal has the most.
+    final = LicenceRenewal.objects.filter(licence_id__in=ids, event__block_number__lte=final_block())
+    renewed = dict(final.values_list("licence_id").annotate(Max("calls")))
     return {
         view.licence.licence_id: ReportedUse(
             licence_id=view.licence.licence_id,
             plan_id=view.plan.plan_id,
             purchase=view.licence.event.tx_hash,
             block_number=view.licence.event.block_number,
-            calls=view.calls,
+            calls=max(renewed.get(view.licence.licence_id, 0), view.licence.calls),
             used=view.used,
             is_cancelled=view.cancellation is not None,
             is_settled=view.settlement is not None,

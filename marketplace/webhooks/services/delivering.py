@@ -20,7 +20,7 @@ from marketplace.webhooks.models import DeliveryState, WebhookDelivery, WebhookE
 from marketplace.webhooks.selectors import delivery_get, is_due
 from marketplace.webhooks.sending import outgoing_client
 from marketplace.webhooks.services.endpoints import endpoint_disable
-from marketplace.webhooks.services.events import AT_ONCE, deliveries_announce, webhooks_sweep
+from marketplace.webhooks.services.events import AT_ONCE, deliveries_next, webhooks_sweep
 from marketplace.webhooks.signatures import headers_signed, secret_open
 
 # Seconds before each further attempt: nine in all, over about a day.
@@ -30,7 +30,6 @@ _JITTER = 0.1
 _LEASE_MARGIN_S = 60
 _LOG_ENTRIES = 20
 _GONE = 410
-_A_MOMENT_S = 1.0
 # Jobs and chores share the threads of a worker: receivers that answer slowly hold up no more of them than these.
 _senders = threading.BoundedSemaphore(settings.WEBHOOK_SENDERS)
 
@@ -38,16 +37,16 @@ _senders = threading.BoundedSemaphore(settings.WEBHOOK_SENDERS)
 def delivery_send(*, delivery_id: int) -> bool:
     """Send a delivery that is due, once. Returns whether the receiver took it.
 
-    1. Claim it: one conditional UPDATE with a lease. Somebody else's is left alone, and so is one of an endpoint that
+    1. Claim it: one conditional UPDATE with a lease. Somebody else's is left alone, and so is one of an account that
        has as many under way as it may.
     2. Sign the stored body with the endpoint's secrets and send it. Every attempt carries the same id.
     3. Note the outcome, only while the lease holds. A status of 2xx is success; 410 switches the endpoint off; anything
        else is tried again by `DELAYS_S`, then given up.
     A worker that dies in between leaves a lease that passes; the delivery is then sent again, under the same id.
-    A process has `WEBHOOK_SENDERS` exchanges under way; what comes beyond them is announced again a moment later.
+    A process has `WEBHOOK_SENDERS` exchanges under way; what comes beyond them is left to the next sweep.
     """
     if not _senders.acquire(blocking=False):
-        deliveries_announce([delivery_id], countdown_s=_A_MOMENT_S)
+        WebhookDelivery.objects.filter(pk=delivery_id).update(announced_at=None)
         return False
     try:
         return _send(delivery_id)
@@ -78,11 +77,13 @@ def _send(delivery_id: int) -> bool:
     fault_point("webhook.claimed")
     entry, status = _attempt(delivery)
     fault_point("webhook.sent")
-    if status is not None and 200 <= status < 300:
-        return _delivered(delivery, entry)
-    _not_delivered(delivery, entry)
-    _endpoint_suffers(delivery.endpoint, is_gone=status == _GONE)
-    return False
+    if taken := status is not None and 200 <= status < 300:
+        taken = _delivered(delivery, entry)
+    else:
+        _not_delivered(delivery, entry)
+        _endpoint_suffers(delivery.endpoint, is_gone=status == _GONE)
+    deliveries_next(account_id=delivery.event.account_id)
+    return taken
 
 
 def _claim(delivery_id: int) -> WebhookDelivery | None:
@@ -91,7 +92,7 @@ def _claim(delivery_id: int) -> WebhookDelivery | None:
     found = rows.select_related("endpoint", "event").first()
     if found is None or not found.endpoint.is_enabled:
         return None
-    if WebhookDelivery.objects.filter(endpoint=found.endpoint, lease_until__gt=now).count() >= AT_ONCE:
+    if WebhookDelivery.objects.filter(event__account=found.event.account_id, lease_until__gt=now).count() >= AT_ONCE:
         WebhookDelivery.objects.filter(pk=delivery_id).update(announced_at=None)
         return None
     token = uuid.uuid4()

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 SEND_TASK = "marketplace.webhooks.tasks.webhook_send"
 # A delivery whose message may have been lost is announced again after this long; a message too many does no harm.
 REDELIVER_AFTER = timedelta(seconds=60)
-# What one endpoint may have under way: a slow one holds up itself and not the others.
-AT_ONCE = 4
+# What one account may have under way, less than a process sends at once: slow receivers hold up their owner's alone.
+AT_ONCE = 2
 _ENDPOINTS_PER_ROUND = 200
 
 
@@ -44,7 +44,7 @@ def event_record(*, account_id: Any, kind: EventKind, subject: uuid.UUID, data: 
     for delivery in deliveries:
         delivery.save(force_insert=True)
     numbers = [delivery.pk for delivery in deliveries]
-    transaction.on_commit(lambda: deliveries_announce(numbers))
+    transaction.on_commit(lambda: _announce(numbers))
 
 
 def webhooks_sweep() -> None:
@@ -54,14 +54,20 @@ def webhooks_sweep() -> None:
     """
     now = timezone.now()
     due = WebhookDelivery.objects.filter(is_due(now), _is_forgotten(now), endpoint__disabled_at=None)
+    waiting = due.order_by().values("endpoint_id").annotate(oldest=Min("event__created_at")).order_by("oldest")
+    endpoints = list(waiting.values_list("endpoint_id", flat=True)[:_ENDPOINTS_PER_ROUND])
     due = due.order_by("next_attempt_at")
-    endpoints = list(
-        due.order_by("endpoint_id").values_list("endpoint_id", flat=True).distinct()[:_ENDPOINTS_PER_ROUND]
-    )
     for endpoint_id in endpoints:
-        for pk in list(due.filter(endpoint_id=endpoint_id).values_list("pk", flat=True)[:AT_ONCE]):
-            if WebhookDelivery.objects.filter(_is_forgotten(now), pk=pk).update(announced_at=now) == 1:
-                deliveries_announce([pk])
+        _announce_forgotten(due.filter(endpoint_id=endpoint_id), now)
+
+
+def deliveries_next(*, account_id: Any) -> None:
+    """Announce what of an account waits since it had as many under way as it may."""
+    now = timezone.now()
+    due = WebhookDelivery.objects.filter(
+        is_due(now), _is_forgotten(now), endpoint__disabled_at=None, event__account=account_id
+    )
+    _announce_forgotten(due.order_by("pk"), now)
 
 
 def events_purge() -> int:
@@ -74,14 +80,20 @@ def events_purge() -> int:
     return count
 
 
-def deliveries_announce(delivery_ids: list[int], *, countdown_s: float = 0.0) -> None:
-    """Tell the workers. A broker that is away loses nothing: `webhooks_sweep` tells them later."""
-    for delivery_id in delivery_ids:
-        try:
-            celery_app.send_task(SEND_TASK, args=[delivery_id], countdown=countdown_s)
-        except OperationalError as error:
-            logger.warning("Delivery %s waits for the broker: %s", delivery_id, error)
+def _announce_forgotten(due: QuerySet[WebhookDelivery], now: datetime) -> None:
+    for pk in list(due.values_list("pk", flat=True)[:AT_ONCE]):
+        if WebhookDelivery.objects.filter(_is_forgotten(now), pk=pk).update(announced_at=now) == 1:
+            _announce([pk])
 
 
 def _is_forgotten(now: datetime) -> Q:
     return Q(announced_at=None) | Q(announced_at__lt=now - REDELIVER_AFTER)
+
+
+def _announce(delivery_ids: list[int]) -> None:
+    """Tell the workers. A broker that is away loses nothing: `webhooks_sweep` tells them later."""
+    for delivery_id in delivery_ids:
+        try:
+            celery_app.send_task(SEND_TASK, args=[delivery_id])
+        except OperationalError as error:
+            logger.warning("Delivery %s waits for the broker: %s", delivery_id, error)

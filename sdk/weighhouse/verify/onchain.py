@@ -11,8 +11,13 @@ _ANCHORED = "anchored(uint256,bytes32)"
 _MARKET = "market()"
 
 
-def chain_checks(report: Report, statement: Statement, *, operator_key: str, chain: ChainReader) -> bool:
-    """Ask the node; returns whether the receipt is anchored. Raises NodeError."""
+def chain_checks(
+    report: Report, statement: Statement, *, operator_key: str, chain: ChainReader, anchor: str | None = None
+) -> bool:
+    """Ask the node; returns whether the receipt is anchored. Raises NodeError.
+
+    `anchor` is the anchor contract that the reader knows.
+    """
     found = chain.chain_id()
     if not report.add(
         "chain",
@@ -21,29 +26,39 @@ def chain_checks(report: Report, statement: Statement, *, operator_key: str, cha
         failed=f"the node is of chain {found}, the document of chain {statement.domain.chain_id}",
     ):
         return False
-    _operator_check(report, statement, operator_key=operator_key, chain=chain)
+    anchored = _anchor_check(report, statement, chain=chain)
+    # The document names its anchor contract itself: one that the reader does not know may be the forger's own.
+    is_known = anchor is not None and anchor.lower() == str(statement.delegation.message["receiptAnchor"]).lower()
+    _operator_check(report, statement, operator_key=operator_key, chain=chain, vouched=anchored and is_known)
     _licence_check(report, statement, chain=chain)
     _block_check(report, statement, chain=chain)
-    if statement.kind != RECEIPT_KIND or statement.anchoring is None:
-        if statement.kind == RECEIPT_KIND:
-            report.add("anchored", None, ok="", skipped="the document holds no proof yet")
-        return False
-    return _anchor_check(report, statement, chain=chain)
+    return anchored
 
 
-def _operator_check(report: Report, statement: Statement, *, operator_key: str, chain: ChainReader) -> None:
-    """The key now; where it was changed since, the key at the block at which the licence was checked."""
+def _operator_check(
+    report: Report, statement: Statement, *, operator_key: str, chain: ChainReader, vouched: bool
+) -> None:
+    """The key now; of a receipt that the operator vouched for, by anchoring it, also the key of then.
+
+    Whoever has an old key chooses freely which block a document names. To anchor, the key of that moment is needed.
+    """
     operator_id = int(statement.delegation.message["operatorId"])
     now = _operator_key(statement, operator_id, chain, "latest")
     if now == operator_key:
         report.add("operator", True, ok=f"the market has {operator_key} as the key of operator {operator_id}")
         return
+    has = f"the market has {now or 'no key'} as the key of operator {operator_id}, not {operator_key}"
+    if not vouched:
+        why = "an older key counts only where the receipt is anchored in the anchor contract that you know (--anchor)"
+        report.add("operator", False, ok="", failed=f"{has}; {why}")
+        return
     then = _operator_key(statement, operator_id, chain, hex(int(statement.signed.message["checkedBlock"])))
     report.add(
         "operator",
         then == operator_key,
-        ok=f"the market had {operator_key} as the key of operator {operator_id} when the job was accepted",
-        failed=f"the market has {now or 'no key'} as the key of operator {operator_id}, not {operator_key}",
+        ok=f"the market had {operator_key} as the key of operator {operator_id} when the job was accepted, and the "
+        "operator anchored the receipt",
+        failed=f"{has}, nor was it when the job was accepted",
     )
 
 
@@ -91,8 +106,10 @@ def _block_check(report: Report, statement: Statement, *, chain: ChainReader) ->
 
 def _anchor_check(report: Report, statement: Statement, *, chain: ChainReader) -> bool:
     anchoring = statement.anchoring
-    if anchoring is None:
+    if statement.kind != RECEIPT_KIND:
         return False
+    if anchoring is None:
+        return report.add("anchored", None, ok="", skipped="the document holds no proof yet")
     contract = str(statement.delegation.message["receiptAnchor"])
     operator_id, root = word(int(statement.delegation.message["operatorId"])), word(anchoring.root)
     try:

@@ -58,7 +58,8 @@ def verify(document: bytes, expected: Expected | None = None, *, chain: ChainRea
         skipped = "no node was named (--rpc): whether this key is the operator's, only the chain can say"
         report.add("chain", None, ok="", skipped=skipped)
     elif operator_key:
-        anchored = chain_checks(report, statement, operator_key=operator_key, chain=chain) and anchored
+        found = chain_checks(report, statement, operator_key=operator_key, chain=chain, anchor=wanted.anchor)
+        anchored = found and anchored
     else:
         report.add("chain", None, ok="", skipped="nobody signed, so there is nothing to ask about")
     revocation_check(report, statement, wanted.keys, operator_key=operator_key, anchored=anchored and chain is not None)

@@ -6,7 +6,13 @@ from chain.bindings import receipt_anchor
 from chain.bindings.anchor import Anchored
 from chain.errors import EncodingError
 from chain.models import OutboxTransaction
-from chain.outbox.calls import BATCH, income_collect_enqueue, receipts_anchor_enqueue, usage_report_enqueue
+from chain.outbox.calls import (
+    BATCH,
+    income_collect_enqueue,
+    receipts_anchor_enqueue,
+    usage_report_enqueue,
+    usage_reports_under_way,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -36,6 +42,19 @@ def test_use_is_reported_in_batches_once_per_count(outbox):
     assert OutboxTransaction.objects.count() == 3
     later.refresh_from_db()
     assert [event["name"] for event in market.events(later.tx_hash)] == ["UsageReported"]
+
+
+def test_use_is_reported_once_per_occasion_and_is_under_way_until_it_is_final(outbox):
+    _, _, licence_id = outbox.market.sold_licence(calls=10)
+    (row,) = usage_report_enqueue([licence_id], [1])
+    (again,) = usage_report_enqueue([licence_id], [1], occasion="0xab:1")
+    assert usage_report_enqueue([licence_id], [1], occasion="0xab:1") == [again] != [row]
+    assert usage_reports_under_way() == {licence_id}
+    outbox.work()
+    assert usage_reports_under_way() == {licence_id}
+    outbox.finalise()
+    outbox.work()
+    assert usage_reports_under_way() == set()
 
 
 @pytest.mark.parametrize(("ids", "used"), [([1, 2], [1]), ([1, 1], [1, 2])])

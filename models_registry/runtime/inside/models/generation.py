@@ -74,7 +74,9 @@ class Generator(TextModel):
             TypeError,
             ValueError,
         ) as e:
-            traceback.print_exception(e, file=sys.stderr)
+            # Not its text: a template can put the chat into it, and the operator's log is to know no input.
+            traceback.print_tb(e.__traceback__, file=sys.stderr)
+            print(type(e).__name__, file=sys.stderr)  # noqa: T201
             raise Refusal("input.invalid", "chat_template", position=position) from e
         # The template writes the special tokens itself.
         ids: list[int] = self.tokenizer(text_of(text), add_special_tokens=False, verbose=False)["input_ids"]
