@@ -25,6 +25,8 @@ pytest_plugins = [
 ]
 
 
+# First: pytest-xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep tests that share one running stack, or that start whole stacks, on one worker."""
     for item in items:

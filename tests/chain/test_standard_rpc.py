@@ -42,7 +42,7 @@ ALLOWED = {
     # Its refusals are named; it is not sent from there.
     "chain/gateway/classify_send.py": {"eth_sendTransaction"},
     # Asked of the operator's signer, never of a node.
-    "chain/signing/remote.py": {"eth_signTransaction"},
+    "chain/signing/remote.py": {"eth_signTransaction", "eth_signTypedData"},
 }
 
 

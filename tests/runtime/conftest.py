@@ -38,6 +38,7 @@ def specs(tiny_models) -> Mapping[str, RunnerSpec]:
     return Specs(tiny_models)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that use the shared pool run in one process: each process would load every model again."""
     for item in items:
