@@ -149,8 +149,9 @@ class Turns:
     def put_back(self, calls: list[Call], *, alone: set[Call]) -> None:
         """Let calls of a turn that went wrong wait again, in front; some by themselves.
 
-        Each waits as long as a new call would. Longer, and one buyer's failing calls would hold their threads for the
-        sum of their deadlines; what gets no turn in time was counted for nothing and may be tried again.
+        Turns go from buyer to buyer, and each may take all of its time: so long each waits, once for every buyer. Not
+        for every call: one buyer's failing calls would hold their threads for the sum of their deadlines. What gets no
+        turn in time may be tried again.
         """
         with self._lock:
             self._put_back(calls, alone)
@@ -188,10 +189,14 @@ class Turns:
         return RunnerBusyError(f"{reason} Try again in {seconds} s.", retry_after_s=seconds)
 
     def _put_back(self, calls: list[Call], alone: set[Call]) -> None:
+        deadlines_s: dict[str, float] = {}
+        for call in calls:
+            deadlines_s[call.buyer] = max(call.deadline_s, deadlines_s.get(call.buyer, 0.0))
+        patience_s = sum(deadlines_s.values())
         for call in reversed(calls):
             if call.state is not State.ENDED:
                 call.state, call.joins = State.WAITS, call.joins and call not in alone
-                call.until = time.monotonic() + call.deadline_s
+                call.until = time.monotonic() + patience_s
                 self._queues.setdefault(call.buyer, deque()).appendleft(call)
                 self._queues.move_to_end(call.buyer, last=False)
 

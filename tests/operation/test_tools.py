@@ -138,3 +138,9 @@ def test_image_holds_no_state_and_no_secret_and_runs_without_rights() -> None:
     assert {".git", ".env", "var", ".venv", "node_modules"} <= ignored
     users = [line.split()[1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("USER ")]
     assert users == ["10001"]
+
+
+def test_tests_of_a_group_are_known_to_whoever_divides_them(request):
+    """Without it two whole sites, and two pools of models, run beside each other."""
+    is_divided = getattr(request.config.option, "loadgroup", False)
+    assert request.node.nodeid.endswith("@operation") == is_divided

@@ -268,10 +268,12 @@ def test_many_threads_get_one_turn_each_and_never_two_at_once(turns):
     assert eventually(lambda: not turns._queues)
 
 
-def test_calls_put_back_wait_no_longer_than_a_new_call_would(turns):
+def test_calls_put_back_wait_for_a_turn_of_every_buyer_and_not_of_every_call(turns):
     leader = leading(turns)
-    entered(turns, *[call(f"buyer {number}") for number in range(5)])
+    entered(turns, *[call("flood") for _ in range(5)], call("other"))
     calls = turns.gather(leader)
-    assert len(calls) == 6
+    assert len(calls) == 7
+    buyers = {one.buyer for one in calls}
     turns.put_back(calls, alone=set(calls))
-    assert all(one.until <= time.monotonic() + 60.0 for one in calls)
+    assert all(one.until <= time.monotonic() + 60.0 * len(buyers) for one in calls)
+    assert all(one.until > time.monotonic() + 60.0 * (len(buyers) - 1) for one in calls)
