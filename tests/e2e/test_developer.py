@@ -109,12 +109,12 @@ def test_explained_run_shows_the_words_that_the_label_is_due_to(licensed):
     person.page.get_by_role("link", name="Run the model").click()
     person.page.get_by_text("Parameters", exact=True).click()
     person.page.get_by_label("Explain", exact=False).first.check()
-    person.run("The soup was terrible and the waiter was rude.")
+    person.run("The film was dull.")
     person.job("succeeded")
     result = person.page.locator("[data-result=explained]")
     expect(result).to_contain_text("Why negative?")
     strongest = result.locator("mark[data-strength='5']")
     expect(strongest.first).to_be_visible()
-    assert strongest.first.inner_text() in {"terrible", "rude"}
+    assert strongest.all_inner_texts() == ["dull"]
     result.get_by_text("The scores, and how far to trust them").click()
     expect(result).to_contain_text("Without the")
