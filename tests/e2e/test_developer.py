@@ -55,7 +55,7 @@ def verify(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def test_openai_client_with_a_key_from_the_page_embeds_and_chats(licensed, stack):
     person, embedder = licensed("MiniLM")
     _, writer = licensed("Market days")
-    with openai.OpenAI(base_url=f"{stack.site_url}/v1", api_key=key_of(person), max_retries=0) as client:
+    with openai.OpenAI(base_url=f"{stack.site_url}/v1", api_key=key_of(person), max_retries=0, timeout=90) as client:
         assert {f"wh-{embedder}", f"wh-{writer}"} <= {model.id for model in client.models.list()}
         vectors = client.embeddings.create(model=f"wh-{embedder}", input=["a weigh house", "an exact scale"])
         assert [len(entry.embedding) for entry in vectors.data] == [384, 384]
