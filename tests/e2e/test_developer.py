@@ -11,7 +11,8 @@ from playwright.sync_api import expect
 
 from tests.e2e.conftest import HOLDER, PUBLISHER, model_path
 
-pytestmark = pytest.mark.e2e
+# Each buys first, which waits for blocks, and some load a model that nobody has run.
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 NATIVE = "0x" + "00" * 20
 
@@ -52,19 +53,29 @@ def verify(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(argv, cwd=directory, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_openai_client_with_a_key_from_the_page_embeds_and_chats(licensed, stack):
-    person, embedder = licensed("MiniLM")
-    _, writer = licensed("Market days")
-    with openai.OpenAI(base_url=f"{stack.site_url}/v1", api_key=key_of(person), max_retries=0, timeout=90) as client:
-        assert {f"wh-{embedder}", f"wh-{writer}"} <= {model.id for model in client.models.list()}
-        vectors = client.embeddings.create(model=f"wh-{embedder}", input=["a weigh house", "an exact scale"])
-        assert [len(entry.embedding) for entry in vectors.data] == [384, 384]
-        asked = [{"role": "user", "content": "In the morning Anna"}]
-        chat = {"model": f"wh-{writer}", "messages": asked, "max_tokens": 40, "temperature": 0}
+def openai_client(person) -> openai.OpenAI:
+    """The unmodified client, with a key that the person made on the page."""
+    url = f"{person.stack.site_url}/v1"
+    return openai.OpenAI(base_url=url, api_key=key_of(person), max_retries=0, timeout=120)
+
+
+def test_openai_client_with_a_key_from_the_page_embeds(licensed):
+    person, model_id = licensed("MiniLM")
+    with openai_client(person) as client:
+        assert f"wh-{model_id}" in {model.id for model in client.models.list()}
+        vectors = client.embeddings.create(model=f"wh-{model_id}", input=["a weigh house", "an exact scale"])
+    assert [len(entry.embedding) for entry in vectors.data] == [384, 384]
+
+
+def test_openai_client_with_a_key_from_the_page_chats_at_once_and_streamed(licensed):
+    person, model_id = licensed("Market days")
+    asked = [{"role": "user", "content": "In the morning Anna"}]
+    chat = {"model": f"wh-{model_id}", "messages": asked, "max_tokens": 40, "temperature": 0}
+    with openai_client(person) as client:
         answer = client.chat.completions.create(**chat)
-        assert len(answer.choices[0].message.content.split()) > 5
         streamed = client.chat.completions.create(**chat, stream=True)
         pieces = [chunk.choices[0].delta.content or "" for chunk in streamed if chunk.choices]
+    assert len(answer.choices[0].message.content.split()) > 5
     assert len(pieces) > 5 and "".join(pieces) == answer.choices[0].message.content
 
 
