@@ -128,7 +128,7 @@ def test_log_that_the_abi_does_not_describe_may_be_parked_but_not_dropped(market
             answer[-1]["topics"][0] = "0x" + "77" * 32
         return answer
 
-    monkeypatch.setattr(market.gateway, "request", with_strange_topic)
+    monkeypatch.setitem(vars(market.gateway), "request", with_strange_topic)
     found = audit(gateway=market.gateway).differences
     assert {one.table for one in found} == {"chain.ChainEvent", "chain.ParkedLog"}
 
@@ -139,8 +139,8 @@ def test_log_that_the_abi_does_not_describe_may_be_parked_but_not_dropped(market
 def test_node_that_leaves_a_log_out_of_a_range_is_asked_for_its_block(history, monkeypatch):
     history.index()
     real = history.gateway.request
-    monkeypatch.setattr(
-        history.gateway,
+    monkeypatch.setitem(
+        vars(history.gateway),
         "request",
         lambda method, params: real(method, params)[: -1 if method == "eth_getLogs" else None],
     )
@@ -160,7 +160,7 @@ def test_node_that_leaves_a_log_out_of_a_range_is_asked_for_its_block(history, m
 def test_node_that_answers_what_was_not_asked_ends_the_audit_without_a_verdict(history, monkeypatch, change):
     history.index()
     real = history.gateway.request
-    monkeypatch.setattr(history.gateway, "request", lambda method, params: change(real(method, params)))
+    monkeypatch.setitem(vars(history.gateway), "request", lambda method, params: change(real(method, params)))
     with pytest.raises(NodeUnavailable):
         audit(gateway=history.gateway)
 
@@ -173,7 +173,7 @@ def test_node_that_answers_a_log_of_another_branch_ends_the_audit_without_a_verd
         logs = real(method, params)
         return [{**logs[0], "blockHash": "0x" + "11" * 32}, *logs[1:]]
 
-    monkeypatch.setattr(history.gateway, "request", forked)
+    monkeypatch.setitem(vars(history.gateway), "request", forked)
     with pytest.raises(NodeBehind, match="left the chain"):
         audit(gateway=history.gateway)
 
@@ -189,7 +189,7 @@ def test_node_that_finds_ranges_too_large_is_asked_for_shorter_ones(history, mon
             raise RangeTooLarge("at most 10 blocks")
         return real(method, params)
 
-    monkeypatch.setattr(history.gateway, "request", limited)
+    monkeypatch.setitem(vars(history.gateway), "request", limited)
     assert audit(gateway=history.gateway).is_equal
     assert max(asked) > 10
     assert len(asked) < 30

@@ -103,7 +103,7 @@ def test_indexer_told_that_a_range_is_too_large_asks_for_less(market, monkeypatc
             raise RangeTooLarge("at most 5 blocks")
         return real(addresses, first=first, last=last)
 
-    monkeypatch.setattr(market.gateway, "logs_in_range", picky)
+    monkeypatch.setitem(vars(market.gateway), "logs_in_range", picky)
     market.index()
     assert len(bought()) == 1
     assert asked[0] > 5
@@ -116,7 +116,7 @@ def test_indexer_refused_a_single_block_says_that_the_node_is_at_fault(market, m
     def refuse(addresses, *, first, last):
         raise RangeTooLarge("no")
 
-    monkeypatch.setattr(market.gateway, "logs_in_range", refuse)
+    monkeypatch.setitem(vars(market.gateway), "logs_in_range", refuse)
     with pytest.raises(NodeUnavailable, match="alone"):
         market.index()
 
@@ -214,7 +214,7 @@ def test_log_that_cannot_be_decoded_is_parked_and_shown_and_the_stream_goes_on(m
     market.sold_licence()
     market.mine()
     with monkeypatch.context() as patch:
-        patch.setattr(market.gateway, "logs_by_hash", with_damage)
+        patch.setitem(vars(market.gateway), "logs_by_hash", with_damage)
         market.index()
     parked = ParkedLog.objects.get()
     assert "LicenceBought" in parked.reason
@@ -236,7 +236,7 @@ def test_log_with_an_unknown_topic_is_parked(market, monkeypatch):
         return [[_renamed(log) if _is_sale(log) else log for log in logs] for logs in found]
 
     market.sold_licence()
-    monkeypatch.setattr(market.gateway, "logs_by_hash", strange)
+    monkeypatch.setitem(vars(market.gateway), "logs_by_hash", strange)
     market.index()
     assert ParkedLog.objects.get().reason == "no event of the interface has this topic"
 
@@ -373,7 +373,7 @@ def test_loop_reports_a_dead_node_in_the_status_and_goes_on_when_it_answers(mark
             if len(said) == 8:
                 stop.set()
 
-    monkeypatch.setattr(market.gateway, "poll", flaky)
+    monkeypatch.setitem(vars(market.gateway), "poll", flaky)
     index_forever(market.indexer, chain_id=31337, stop=Pace(), poll_s=0.5)
     errors = [pause for pause, code in said if code == "chain.node_unavailable"]
     assert errors[:2] == [1.0, 2.0], "each failure doubles the pause"

@@ -88,7 +88,7 @@ def test_call_is_not_reserved_while_nobody_knows_the_purchase(sell, buyer, monke
         raise RangeTooLarge("This node does not search.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sold.market.gateway, "logs_in_range", refuse)
+        patch.setitem(vars(sold.market.gateway), "logs_in_range", refuse)
         with pytest.raises(LicencePurchaseUnknownError):
             services.job_create(account=buyer, model_id=sold.model_id, inputs="the house", licence_id=second)
     assert not LicenceUse.objects.exists()

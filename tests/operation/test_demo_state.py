@@ -130,3 +130,10 @@ def test_environment_carries_no_foreign_setting(tmp_path: Path, monkeypatch: pyt
     config = config_load(tmp_path)
     assert config.environment()["WEIGHHOUSE_RPC_URL"] == config.rpc_url
     assert "WEIGHHOUSE_FAULTS" not in config.environment()
+
+
+def test_states_of_a_node_that_was_killed_are_gone_at_the_next_start(tmp_path):
+    state = ChainState(tmp_path)
+    (state.older / "anvil-state-1").mkdir(parents=True)
+    assert state.restore() is None
+    assert not state.older.exists()

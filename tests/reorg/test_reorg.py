@@ -176,7 +176,7 @@ def test_reorg_between_two_blocks_of_one_round_is_undone_in_the_next(
             market.anvil.rpc("anvil_reorg", 2, [])
         return found
 
-    monkeypatch.setattr(market.gateway, "headers", headers_then_fork)
+    monkeypatch.setitem(vars(market.gateway), "headers", headers_then_fork)
     indexer = market.indexer()
     # The node may still know the blocks of the old branch, and then they are indexed; that ends with the next step.
     with contextlib.suppress(NodeBehind):

@@ -11,15 +11,20 @@ from pathlib import Path
 
 
 class ChainState:
-    """`live` is anvil's own file, `kept` the last complete copy."""
+    """`live` is anvil's own file, `kept` the last complete copy; `older` holds states of blocks while anvil runs.
+
+    Left to itself anvil puts those into HOME, where they stay when it is killed.
+    """
 
     def __init__(self, directory: Path) -> None:
         self.live = directory / "chain.json"
         self.kept = directory / "chain.kept.json"
+        self.older = directory / "chain.older"
         self._seen: tuple[int, int] | None = None
 
     def restore(self) -> str | None:
         """Before anvil starts: put the kept copy in place of a broken file. A sentence about what was done, or None."""
+        shutil.rmtree(self.older, ignore_errors=True)
         if not self.live.exists() and not self.kept.exists():
             return None
         if _is_complete(self.live):

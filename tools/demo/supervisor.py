@@ -50,7 +50,8 @@ def process_table(config: DemoConfig, *, samples: bool) -> list[tuple[str, str |
     web = f"127.0.0.1:{config.web_port}"
     anvil = ["--host", "127.0.0.1", "--port", str(config.chain_port), "--chain-id", str(CHAIN_ID), "--no-cors"]
     anvil += ["--mixed-mining", "--block-time", str(BLOCK_TIME_S), "--quiet"]
-    anvil += ["--state", str(ChainState(config.directory).live), "--state-interval", "1"]
+    state = ChainState(config.directory)
+    anvil += ["--state", str(state.live), "--state-interval", "1", "--cache-path", str(state.older)]
     # More threads than requests may wait for jobs (JOB_STREAMS_PER_PROCESS): pages go on however many wait.
     gunicorn = ["--bind", web, "--worker-class", "gthread", "--workers", "1", "--threads", "64"]
     gunicorn += ["--timeout", "120", "--graceful-timeout", "3", "--access-logfile", "-"]

@@ -485,7 +485,7 @@ def test_node_that_claims_to_hold_a_million_transactions_gets_nothing_signed(out
 
     sender = outbox.sender()
     with monkeypatch.context() as patch:
-        patch.setattr(sender.gateway, "request", boastful)
+        patch.setitem(vars(sender.gateway), "request", boastful)
         with pytest.raises(NodeUnavailable):
             sender.step()
     assert not outbox.attempts(row)
