@@ -1,5 +1,6 @@
 """What a job costs, what a quote says of it, and how fast a licence's calls may be used."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -10,6 +11,8 @@ from django.utils import timezone
 from marketplace.inference import ledger, rates, services
 from marketplace.inference.errors import JobQueueFullError, LicenceRateError
 from marketplace.inference.models import AccountTurn, CallEntry, Job, LicenceUse, TrialBudget
+from marketplace.inference.services import idempotency
+from marketplace.inference.services.moves import account_lock
 from marketplace.licences.errors import CallsExhaustedError
 from models_registry.runtime.specs import RunResult
 
@@ -125,6 +128,49 @@ def test_calls_settled_and_released_at_the_same_time_are_closed_once(create, buy
         list(threads.map(close, range(16)))
     assert use() in ((3, 0, 0), (0, 0, 0))
     assert use()[0] == (3 if CallEntry.objects.get().state == "settled" else 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_account_is_locked_though_another_writes_what_names_it(buyer):
+    """Two that do both at once would otherwise wait for each other on PostgreSQL, and one would lose its result."""
+    named, done = threading.Event(), threading.Event()
+
+    def name_it() -> None:
+        try:
+            with transaction.atomic():
+                Job.objects.create(**job_terms(buyer))
+                connection.check_constraints()
+                named.set()
+                done.wait(30)
+        finally:
+            connection.close()
+
+    has_row_locks = connection.features.has_select_for_update
+    with ThreadPoolExecutor(1) as threads:
+        other = threads.submit(name_it)
+        assert named.wait(30)
+        if not has_row_locks:
+            # Writers take turns there.
+            done.set()
+        with transaction.atomic():
+            account_lock(buyer.pk)
+            assert not (has_row_locks and other.done())
+        done.set()
+        other.result(30)
+
+
+def job_terms(account):
+    return {
+        "account": account,
+        "licence_id": 7,
+        "model_id": 1,
+        "release_digest": "0x",
+        "task": "feature-extraction",
+        "checked_block_number": 1,
+        "checked_block_hash": "0x",
+        "start_before": timezone.now(),
+        "request_mac": "",
+    }
 
 
 def rows() -> list[int]:
@@ -253,8 +299,8 @@ def test_queue_that_is_full_answers_when_to_come_back_and_writes_nothing(create,
 def test_job_with_the_same_key_as_one_that_took_the_last_call_meanwhile_is_that_one(create, monkeypatch):
     first = create("abcde", idempotency_key="one")
     looked = iter([None])
-    known = services.accepting._job_of_key
-    monkeypatch.setattr(services.accepting, "_job_of_key", lambda *given: next(looked, known(*given)))
+    known = idempotency.row_of_key
+    monkeypatch.setattr(idempotency, "row_of_key", lambda *given: next(looked, known(*given)))
     assert create("abcde", idempotency_key="one") == first
     assert use() == (0, 5, 1)
 

@@ -1,25 +1,19 @@
 """Accepting a request: the release, the licence, the call, the row."""
 
-import re
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
-from weighhouse.core.errors import WeighhouseError
 
 from marketplace.accounts.models import Account
 from marketplace.inference import events, ledger
-from marketplace.inference.errors import (
-    IdempotencyConflictError,
-    IdempotencyKeyInvalidError,
-    JobTaskUnsupportedError,
-)
+from marketplace.inference.errors import JobTaskUnsupportedError
 from marketplace.inference.models import Job, JobState
 from marketplace.inference.payloads import request_mac
 from marketplace.inference.receipts.issuing import Commitment, input_commit, receipts_open
-from marketplace.inference.selectors import row_is_seen
+from marketplace.inference.services.idempotency import Asked, row_once
 from marketplace.inference.services.inputs import inputs_accept
 from marketplace.inference.services.keeping import payloads_write
 from marketplace.inference.services.moves import job_enqueue
@@ -29,8 +23,6 @@ from marketplace.inference.trials import TrialWish
 from models_registry import selectors as registry
 from models_registry.models import Release
 from models_registry.runtime.tasks import TASKS, TaskSpec
-
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
 def job_create(  # noqa: PLR0913  one per field of the request
@@ -73,34 +65,28 @@ def job_create(  # noqa: PLR0913  one per field of the request
     if trial is not None and trial.asked is not None:
         asked["trial"] = trial.asked
     mac = request_mac(asked)
-    known = _job_of_key(account, idempotency_key, mac)
-    if known is not None:
-        return known, False
-    request, release, commitment = request_check(
-        account=account, model_id=model_id, release_digest=release_digest, inputs=inputs, parameters=parameters
-    )
-    offer = offer_find(account=account, model_id=model_id, licence_id=licence_id, trial=trial)
-    job = Job(
-        account=account,
-        api_key=account.acting_key,
-        model_id=model_id,
-        release_digest=release.digest,
-        task=release.task,
-        input_count=len(request["inputs"]),
-        store=store,
-        start_before=timezone.now() + timedelta(seconds=settings.JOB_QUEUE_TTL_S),
-        idempotency_key=idempotency_key,
-        request_mac=mac,
-    )
-    try:
+
+    def make() -> Job:
+        request, release, commitment = request_check(
+            account=account, model_id=model_id, release_digest=release_digest, inputs=inputs, parameters=parameters
+        )
+        offer = offer_find(account=account, model_id=model_id, licence_id=licence_id, trial=trial)
+        job = Job(
+            account=account,
+            api_key=account.acting_key,
+            model_id=model_id,
+            release_digest=release.digest,
+            task=release.task,
+            input_count=len(request["inputs"]),
+            store=store,
+            start_before=timezone.now() + timedelta(seconds=settings.JOB_QUEUE_TTL_S),
+            idempotency_key=idempotency_key,
+            request_mac=mac,
+        )
         _job_store(job, offer, request, commitment)
-    except (IntegrityError, WeighhouseError):
-        # Somebody with the same key was faster, and may have taken the last call; anything else stays an error.
-        known = _job_of_key(account, idempotency_key, mac)
-        if known is None:
-            raise
-        return known, False
-    return job, True
+        return job
+
+    return row_once(Job.objects.select_related("call"), Asked(account, idempotency_key, mac), make)
 
 
 def request_check(
@@ -134,28 +120,6 @@ def _job_store(job: Job, offer: Offer, request: dict[str, Any], commitment: Comm
         receipts_open([(job, commitment)])
         job_tell(job.pk, events.STATE, state=JobState.QUEUED, attempt=0, error=None)
         transaction.on_commit(lambda: job_enqueue(job_id=job.pk))
-
-
-def _job_of_key(account: Account, key: str | None, mac: str) -> Job | None:
-    if key is None:
-        return None
-    idempotency_key_check(key)
-    job = Job.objects.filter(account=account, idempotency_key=key).select_related("call").first()
-    if job is not None and not row_is_seen(job, account):
-        raise IdempotencyConflictError(
-            "This Idempotency-Key was used by another API key of this account. Take a new one."
-        )
-    if job is not None and job.request_mac != mac:
-        raise IdempotencyConflictError(
-            "This Idempotency-Key was used for another request. Take a new key for a new request.", job=str(job.pk)
-        )
-    return job
-
-
-def idempotency_key_check(key: str) -> None:
-    """Raises IdempotencyKeyInvalidError."""
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise IdempotencyKeyInvalidError("An Idempotency-Key has 1 to 255 visible ASCII characters, without spaces.")
 
 
 def release_find(model_id: int, digest: str | None) -> Release:

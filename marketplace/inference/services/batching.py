@@ -5,9 +5,8 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
-from weighhouse.core.errors import WeighhouseError
 from weighhouse.core.faults import fault_point
 
 from chain.selectors import LicenceState
@@ -18,15 +17,14 @@ from marketplace.inference.errors import (
     BatchInvalidError,
     BatchNotOpenError,
     BatchTooManyOpenError,
-    IdempotencyConflictError,
     JobCancelLimitError,
 )
 from marketplace.inference.models import Batch, Job, JobState
 from marketplace.inference.payloads import request_mac
 from marketplace.inference.receipts.issuing import Commitment, input_commit, receipts_open
-from marketplace.inference.selectors import row_is_seen
-from marketplace.inference.services.accepting import idempotency_key_check, release_find, task_spec
+from marketplace.inference.services.accepting import release_find, task_spec
 from marketplace.inference.services.ending import queued_cancel, running_cancel
+from marketplace.inference.services.idempotency import Asked, row_once
 from marketplace.inference.services.inputs import inputs_accept_each
 from marketplace.inference.services.keeping import payloads_write
 from marketplace.inference.services.moves import job_enqueue
@@ -78,35 +76,29 @@ def batch_create(
         "store": store,
     }
     mac = request_mac(asked)
-    known = _batch_of_key(account, idempotency_key, mac)
-    if known is not None:
-        return known, False
-    release = release_find(model_id, release_digest)
-    spec = task_spec(release)
-    requests = _requests(account, spec, inputs, spec.validate_parameters(parameters))
-    offer = offer_find(account=account, model_id=model_id, licence_id=licence_id)
-    batch = Batch(
-        account=account,
-        api_key=account.acting_key,
-        model_id=model_id,
-        release_digest=release.digest,
-        task=release.task,
-        input_count=len(inputs),
-        job_count=len(requests),
-        open_jobs=len(requests),
-        store=store,
-        idempotency_key=idempotency_key,
-        request_mac=mac,
-    )
-    try:
+
+    def make() -> Batch:
+        release = release_find(model_id, release_digest)
+        spec = task_spec(release)
+        requests = _requests(account, spec, inputs, spec.validate_parameters(parameters))
+        offer = offer_find(account=account, model_id=model_id, licence_id=licence_id)
+        batch = Batch(
+            account=account,
+            api_key=account.acting_key,
+            model_id=model_id,
+            release_digest=release.digest,
+            task=release.task,
+            input_count=len(inputs),
+            job_count=len(requests),
+            open_jobs=len(requests),
+            store=store,
+            idempotency_key=idempotency_key,
+            request_mac=mac,
+        )
         _batch_store(batch, offer, requests)
-    except (IntegrityError, WeighhouseError):
-        # Somebody with the same key was faster, and may have taken the last calls; anything else stays an error.
-        known = _batch_of_key(account, idempotency_key, mac)
-        if known is None:
-            raise
-        return known, False
-    return batch, True
+        return batch
+
+    return row_once(Batch.objects.all(), Asked(account, idempotency_key, mac), make)
 
 
 def batch_cancel(*, account: Account, batch_id: UUID) -> Batch:
@@ -220,19 +212,3 @@ def _batch_room(account: Account) -> None:
             f"This account has {most} batches that have not ended, the most at once. Wait for one, then try again.",
             limit=most,
         )
-
-
-def _batch_of_key(account: Account, key: str | None, mac: str) -> Batch | None:
-    if key is None:
-        return None
-    idempotency_key_check(key)
-    batch = Batch.objects.filter(account=account, idempotency_key=key).first()
-    if batch is not None and not row_is_seen(batch, account):
-        raise IdempotencyConflictError(
-            "This Idempotency-Key was used by another API key of this account. Take a new one."
-        )
-    if batch is not None and batch.request_mac != mac:
-        raise IdempotencyConflictError(
-            "This Idempotency-Key was used for another batch. Take a new key for a new one.", batch=str(batch.pk)
-        )
-    return batch
