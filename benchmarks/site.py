@@ -150,3 +150,11 @@ def wait_until(condition: Callable[[], bool], *, within_s: float) -> None:
     until = time.monotonic() + within_s
     while not condition() and time.monotonic() < until:
         time.sleep(1.0)
+
+
+def memory_print(memory: MemoryWatch) -> None:
+    """What each part held: at first, at most, at last, and how it grew."""
+    for part, samples in sorted(memory.samples.items()):
+        sizes = [size for _, size in samples]
+        held = f"{sizes[0]:.0f} MiB at first, {max(sizes):.0f} at most, {sizes[-1]:.0f} at last"
+        print(f"memory of {part}: {held}; {slope(samples):+.1f} MiB a minute in the last half")
