@@ -8,51 +8,41 @@ from dataclasses import replace
 from typing import Any
 
 from models_registry.runtime import joining, sandbox
-from models_registry.runtime.errors import (
-    ModelUnloadableError,
-    RunnerBusyError,
-    RunnerError,
-    RunnerOutOfMemoryError,
-)
+from models_registry.runtime.errors import ModelUnloadableError, RunnerError
 from models_registry.runtime.exchange import OnText
 from models_registry.runtime.joining import JoinedRefusal
 from models_registry.runtime.launcher import Launcher
+from models_registry.runtime.room import Holder, Room
 from models_registry.runtime.runner import Runner, weights_bytes
-from models_registry.runtime.specs import BASE_BYTES, DTYPES, MIB, RunnerSpec, RunResult, SandboxConfig
+from models_registry.runtime.specs import BASE_BYTES, DTYPES, RunnerSpec, RunResult, SandboxConfig
 from models_registry.runtime.starter import RunnerStarter
 from models_registry.runtime.tasks import TASKS
 from models_registry.runtime.turns import Call, Suspects, Turns
 
 logger = logging.getLogger(__name__)
 
-_SOON_S = 5
-_SHUTTING_DOWN = "This worker is shutting down. Try again."
-
 Key = tuple[str, str, str, str]
 
 
-class _Slot:
+class _Slot(Holder):
     """A release's place. `turns` says who is next; `turn` is held while its runner is used or started."""
 
     def __init__(self, charge: int, *, key: Key, most_waiting: int) -> None:
+        super().__init__(charge)
         self.key = key
         self.turns = Turns(most_waiting=most_waiting)
         self.turn = threading.Lock()
         self.runner: Runner | None = None
-        self.charge = charge
-        self.users = 0
-        self.is_charged = False  # room is taken, from before the start until the end
         self.is_measured = False
-        self.last_used = 0.0
 
 
 class RunnerPool:
     """Runs models in sandboxes. Thread-safe; belongs to the process that made it, which closes it.
 
     `memory_bytes` is what all runners may use together, estimated from the weights until a runner has
-    run and measured after. The least recently used idle runner makes room. A runner is replaced after
-    `recycle_after` jobs. `most_waiting` calls may wait for one runner. `spares` processes without a release are kept
-    ready where there is room beside the runners.
+    run and measured after; `room.Room` says who makes room. A runner is replaced after `recycle_after` jobs.
+    `most_waiting` calls may wait for one runner. `spares` processes without a release are kept ready where there is
+    room beside the runners.
     """
 
     def __init__(
@@ -66,14 +56,13 @@ class RunnerPool:
     ) -> None:
         """Tries a sandbox first. Raises SandboxUnavailable where this machine cannot isolate a model."""
         self.plan = sandbox.require(config)
-        self._memory_bytes, self._recycle_after, self._most_waiting = memory_bytes, recycle_after, most_waiting
+        self._recycle_after, self._most_waiting = recycle_after, most_waiting
         self._pid = os.getpid()
         self._launcher = Launcher()
         self._suspects = Suspects()
         self._slots: dict[Key, _Slot] = {}
-        self._changed = threading.Condition()
-        self._is_closed = False
-        self._starter = RunnerStarter(self.plan, self._launcher, spares=spares, room=self._room)
+        self._memory = Room(memory_bytes, self._slots)
+        self._starter = RunnerStarter(self.plan, self._launcher, spares=spares, room=self._memory.free)
 
     def run(
         self,
@@ -125,16 +114,16 @@ class RunnerPool:
 
     def pids(self) -> dict[Key, int]:
         """The process outside the sandbox of each live runner, for operators and tests."""
-        with self._changed:
+        with self._memory.changed:
             runners = {key: slot.runner for key, slot in self._slots.items()}
         return {key: runner.pid for key, runner in runners.items() if runner is not None}
 
     def close(self) -> None:
         """End every runner, busy ones too; their callers get RunnerCrashedError. May be called twice."""
-        with self._changed:
-            self._is_closed = True
+        with self._memory.changed:
+            self._memory.is_closed = True
             slots = list(self._slots.values())
-            self._changed.notify_all()
+            self._memory.changed.notify_all()
         for slot in slots:
             if slot.runner is not None:
                 slot.runner.kill()
@@ -174,18 +163,22 @@ class RunnerPool:
             else:
                 self._settle(slot)
         finally:
-            slot.turn.release()
+            try:
+                if slot.gives_way:
+                    # Whoever waits for this model waits in line with the others.
+                    self._drop(slot)
+            finally:
+                slot.turn.release()
 
     def _ready(self, spec: RunnerSpec, slot: _Slot, *, until: float) -> tuple[Runner, float]:
         """A live runner, and the seconds that its start took, 0 where it was warm."""
         if slot.runner is not None and not slot.runner.is_alive():
             logger.warning("runner of %s is gone; its log ends: %s", spec.digest, slot.runner.log()[-2000:])
             self._drop(slot)
-        if self._is_closed:
-            raise RunnerBusyError(_SHUTTING_DOWN, retry_after_s=_SOON_S)
+        self._memory.check_open()
         if slot.runner is not None:
             return slot.runner, 0.0
-        self._make_room(slot, until=until)
+        self._memory.take(slot, until=until, evict=self._drop)
         before = time.monotonic()
         slot.runner = self._started(spec, slot)
         return slot.runner, time.monotonic() - before
@@ -211,7 +204,7 @@ class RunnerPool:
 
         So an input that ends the runner ends it alone at last, and fails nobody else.
         """
-        is_gone = slot.runner is None and not self._is_closed
+        is_gone = slot.runner is None and not self._memory.is_closed
         if isinstance(error, RunnerError) and is_gone:
             logger.warning("%s on %s; the runner's log ends: %s", error.code, slot.key[0], error.log[-2000:])
         if len(calls) == 1:
@@ -230,16 +223,15 @@ class RunnerPool:
         try:
             return self._starter.start(spec)
         except BaseException as error:
-            slot.is_charged = False
+            self._memory.give_back(slot)
             if isinstance(error, RunnerError):
                 logger.warning("%s did not load (%s); the log ends: %s", spec.digest, error.code, error.log[-2000:])
             raise
 
     def _enter(self, spec: RunnerSpec) -> _Slot:
         charge = BASE_BYTES + 2 * weights_bytes(spec.release_path)
-        with self._changed:
-            if self._is_closed:
-                raise RunnerBusyError(_SHUTTING_DOWN, retry_after_s=_SOON_S)
+        with self._memory.changed:
+            self._memory.check_open()
             if spec.key not in self._slots:
                 self._slots[spec.key] = _Slot(charge, key=spec.key, most_waiting=self._most_waiting)
             slot = self._slots[spec.key]
@@ -247,42 +239,12 @@ class RunnerPool:
             return slot
 
     def _leave(self, spec: RunnerSpec, slot: _Slot) -> None:
-        with self._changed:
+        with self._memory.changed:
             slot.users -= 1
             slot.last_used = time.monotonic()
             if slot.users == 0 and slot.runner is None and self._slots.get(spec.key) is slot:
                 del self._slots[spec.key]
-            self._changed.notify_all()
-
-    def _room(self) -> int:
-        """Bytes that runners leave free."""
-        with self._changed:
-            return self._memory_bytes - sum(slot.charge for slot in self._slots.values() if slot.is_charged)
-
-    def _make_room(self, slot: _Slot, *, until: float) -> None:
-        """Evict idle runners until the slot's charge fits. Raises RunnerOutOfMemoryError, RunnerBusyError."""
-        if slot.charge > self._memory_bytes:
-            raise RunnerOutOfMemoryError(
-                f"The model needs about {slot.charge // MIB} MiB; this worker may use {self._memory_bytes // MIB} MiB."
-            )
-        while True:
-            with self._changed:
-                if self._is_closed:
-                    raise RunnerBusyError(_SHUTTING_DOWN, retry_after_s=_SOON_S)
-                used = sum(other.charge for other in self._slots.values() if other.is_charged)
-                if used + slot.charge <= self._memory_bytes:
-                    slot.is_charged = True
-                    return
-                idle = [(key, other) for key, other in self._slots.items() if other.users == 0 and other.is_charged]
-                if not idle:
-                    if not self._changed.wait(max(0.0, until - time.monotonic())):
-                        raise RunnerBusyError(
-                            "No room for one more model came free in time. Try again.", retry_after_s=_SOON_S
-                        )
-                    continue
-                key, victim = min(idle, key=lambda entry: entry[1].last_used)
-                del self._slots[key]
-            self._drop(victim)
+            self._memory.changed.notify_all()
 
     def _settle(self, slot: _Slot) -> None:
         """After a good run: charge what is used in fact, replace what is old."""
@@ -297,9 +259,11 @@ class RunnerPool:
 
     def _drop(self, slot: _Slot) -> None:
         runner, slot.runner = slot.runner, None
-        slot.is_charged = False
-        if runner is not None:
-            runner.close()
+        try:
+            if runner is not None:
+                runner.close()
+        finally:
+            self._memory.give_back(slot)
 
 
 def _at_fault(calls: list[Call], refusal: JoinedRefusal) -> set[Call]:

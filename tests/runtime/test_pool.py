@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models_registry.runtime import room
 from models_registry.runtime.errors import (
     InputError,
     RunnerBusyError,
@@ -148,6 +149,32 @@ def test_no_room_before_the_deadline_is_busy(config, specs):
                 pool.run(specs[EMBED], "good", {}, 0.05)
             assert caught.value.retryable
             assert len(long_run.result().outputs) == 8
+    finally:
+        pool.close()
+
+
+def test_model_that_is_never_idle_gives_way_to_one_that_does_not_fit_beside_it(config, specs, monkeypatch):
+    monkeypatch.setattr(room, "STAY_S", 0.5)
+    pool = RunnerPool(config, memory_bytes=450 * MIB)
+    served = threading.Event()
+
+    def flood() -> int:
+        runs = 0
+        while not served.is_set():
+            pool.run(specs[GENERATE], "good", {"max_new_tokens": 4}, 60, buyer="flood")
+            runs += 1
+        return runs
+
+    try:
+        with ThreadPoolExecutor(3) as threads:
+            floods = [threads.submit(flood) for _ in range(3)]
+            try:
+                assert eventually(lambda: specs[GENERATE].key in pool.pids())
+                answer = pool.run(specs[EMBED], "good", {}, 60, buyer="other")
+            finally:
+                served.set()
+            assert len(answer.outputs) == 1
+            assert all(one.result() for one in floods), "they went on in their turns"
     finally:
         pool.close()
 
