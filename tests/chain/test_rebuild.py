@@ -65,6 +65,14 @@ def test_rebuild_keeps_orders_tied_to_their_logs(market):
     assert order.event_id > old, "keys are never used again"
 
 
+def test_rebuild_gives_no_key_that_the_running_indexer_may_give_meanwhile(market):
+    market.sold_licence()
+    market.index()
+    newest = ChainEvent.objects.order_by("id").last().pk
+    index_rebuild(market.indexer)
+    assert ChainEvent.objects.order_by("id").first().pk > newest + shadow.KEYS_APART
+
+
 def test_rebuild_ties_an_order_whose_log_was_missing(market):
     _, _, licence_id = market.sold_licence()
     market.index()

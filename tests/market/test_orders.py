@@ -1,6 +1,7 @@
 """Orders: what a buyer said they sent, and what became of it, on a real chain."""
 
 import pytest
+from django.utils import timezone
 
 from marketplace.orders import selectors, services
 from marketplace.orders.errors import OrderConflictError, OrderTooManyOpenError
@@ -8,7 +9,7 @@ from marketplace.orders.models import Order, OrderKind
 from marketplace.orders.services import matching, recording
 from tests.fixtures.contracts import DOWNLOAD, RENEWABLE, RUN, TRANSFERABLE
 from tests.fixtures.people import BUYER
-from tests.market.order_steps import newest_transaction, record, send_buy, state_of
+from tests.market.order_steps import again, newest_transaction, record, send_buy, state_of
 from tests.market.test_market_rows import deliver
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +56,18 @@ def test_order_missed_by_both_sides_is_matched_when_it_is_followed(market, plan_
     Order.objects.update(event=None)
     services.orders_follow()
     assert state_of(order) == "seen"
+
+
+def test_order_that_another_process_tied_meanwhile_is_left_as_that_left_it(market, plan_id, buyer):
+    order = record(buyer, send_buy(market, plan_id), plan_id)
+    read_before = again(order)
+    market.index()
+    assert state_of(order) == "seen"
+    checked = timezone.now()
+    Order.objects.filter(pk=order.pk).update(checked_at=checked)
+    assert not matching.order_match(order=read_before, event=again(order).event)
+    assert again(order).checked_at == checked
+    assert read_before.event_id == again(order).event_id, "what was read is fresh now"
 
 
 def test_order_of_somebody_elses_purchase_is_not_seen(market, plan_id, buyer, outsider):

@@ -119,6 +119,41 @@ def test_circumstances_name_what_the_outcome_depends_on(plan, tmp_path, change):
     assert clearance.circumstances(change(plan, tmp_path)) != clearance.circumstances(plan)
 
 
+def test_circumstances_name_the_private_files_and_whether_they_are_there(plan, tmp_path):
+    private = tmp_path / "site.sqlite3"
+    none, named = clearance.circumstances(plan), clearance.circumstances(plan, files=[private])
+    private.touch()
+    assert len({none, named, clearance.circumstances(plan, files=[private])}) == 3
+
+
+def attacked_spare(*failures: sandbox.NotGivenError):
+    """A stage in which a spare gets its release only after these failures."""
+    waiting = iter(failures)
+
+    def together(name):
+        failure = next(waiting, None)
+        if failure is not None:
+            raise failure
+        yield replace(HELD, stage=name)
+
+    return SimpleNamespace(together=together)
+
+
+def test_spare_that_could_not_be_attacked_for_a_passing_reason_is_attacked_again():
+    passing = sandbox.NotGivenError("it was slow")
+    (outcome,) = selfcheck._spare_outcomes(attacked_spare(passing, passing))
+    assert (outcome.stage, outcome.is_held) == ("spare", True)
+
+
+def test_spare_that_is_never_attacked_fails_the_check():
+    with pytest.raises(SandboxUnavailable, match="could not be attacked"):
+        selfcheck._spare_outcomes(attacked_spare(*[sandbox.NotGivenError("it was slow")] * 10))
+
+
+def test_spares_that_the_machine_does_not_permit_are_not_attacked_and_not_kept():
+    assert selfcheck._spare_outcomes(attacked_spare(sandbox.NotGivenError("EPERM", is_permitted=False))) == []
+
+
 def other_program(directory: Path) -> Path:
     path = directory / "program"
     path.write_text("other")

@@ -14,7 +14,7 @@ from models_registry.runtime.tasks import TASKS
 from tests.fixtures.media import image_of, tone, wav_of
 from tests.fixtures.weights import readable
 from tests.runtime.spoil import change_config, change_weights, copied
-from tests.runtime.support import spec_of
+from tests.runtime.support import eventually, spec_of
 
 TOLERANCE = 1e-5
 TEXTS = [
@@ -282,6 +282,15 @@ def test_template_that_refuses_or_reaches_for_python_is_an_input_error(pool, cha
     for chat in (CHAT, CHAT[:1]):
         with pytest.raises(InputError, match="refused by the model's chat template"):
             pool.run(spec, chat, {}, 60)
+
+
+def test_template_that_refuses_with_the_chat_in_its_words_does_not_bring_it_into_the_log(pool, chatty):
+    spec = spec_of(chatty("{{ raise_exception(messages[0].content) }}"), "text-generation")
+    with pytest.raises(InputError) as refused:
+        pool.run(spec, [{"role": "user", "content": "planted words"}], {}, 60)
+    runner = pool._slots[spec.key].runner
+    assert eventually(lambda: "TemplateError" in runner.log())
+    assert "planted" not in runner.log() + str(refused.value)
 
 
 def test_template_without_end_is_stopped_by_the_clock(pool, chatty):
