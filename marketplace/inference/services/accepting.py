@@ -48,8 +48,7 @@ def job_create(  # noqa: PLR0913  one per field of the request
     4. In one transaction: reserve calls of a licence that has them, or of the trials' budgets, write job, encrypted
        payload and ledger entry, and what its receipt will say of the inputs. Then queue it.
 
-    A request that comes by an API key (`account.acting_key`) is held to the key's licence and cap. Without `trial`
-    there is none.
+    An API key (`account.acting_key`) holds the request to its licence and cap. Without `trial` there is none.
 
     Raises `model.not_found`, `release.not_found`, `input.invalid`, `licence.*`, `trial.*`, `key.*`, `chain.*`,
     `job.idempotency_*`, `job.too_many_open`, `job.queue_full`.
@@ -61,9 +60,8 @@ def job_create(  # noqa: PLR0913  one per field of the request
         "licence": None if licence_id is None else str(licence_id),
         "release": release_digest,
         **({} if store else {"store": False}),
+        **({} if trial is None or trial.asked is None else {"trial": trial.asked}),
     }
-    if trial is not None and trial.asked is not None:
-        asked["trial"] = trial.asked
     mac = request_mac(asked)
 
     def make() -> Job:
