@@ -20,6 +20,7 @@ from chain.gateway.errors import NodeBehind, NodeUnavailable, Reverted
 from chain.gateway.protocol import Header, Receipt
 from chain.gateway.reverts import PlanUnknown
 from chain.models import BlockHeader, ChainEvent, ParkedLog, RemovedEvent, Stream
+from chain.prepared import Prepared
 
 K = TypeVar("K")
 
@@ -237,8 +238,12 @@ def block_hashes(numbers: Iterable[int]) -> dict[int, str]:
 
 def index_block() -> int:
     """The last block that the index has, 0 while it has none. Reads the database alone."""
-    last = Stream.objects.filter(chain_id=settings.CHAIN_ID).values_list("last_block", flat=True).first()
-    return last or 0
+    return _last_block.first(chain_id=settings.CHAIN_ID) or 0
+
+
+@Prepared
+def _last_block(chain_id: Any) -> QuerySet[Stream, int | None]:
+    return Stream.objects.filter(chain_id=chain_id).values_list("last_block", flat=True)
 
 
 def transaction_receipt(tx_hash: str) -> Receipt | None:

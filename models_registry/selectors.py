@@ -9,6 +9,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 
+from chain.prepared import Prepared
 from chain.removals import removal_of_model
 from models_registry.errors import (
     CursorInvalidError,
@@ -152,10 +153,15 @@ def model_get_many(model_ids: Iterable[int]) -> dict[int, ModelSummary]:
 
 def model_owner(model_id: int) -> str:
     """Who owns the model's token by the indexed chain. Raises ModelNotFoundError."""
-    row = ModelOwner.objects.filter(model_id=model_id).order_by("-event").first()
-    if row is None:
+    owner = _newest_owner.first(model_id=model_id)
+    if owner is None:
         raise _model_missing(model_id)
-    return row.owner
+    return owner
+
+
+@Prepared
+def _newest_owner(model_id: Any) -> QuerySet[ModelOwner, str]:
+    return ModelOwner.objects.filter(model_id=model_id).order_by("-event").values_list("owner", flat=True)[:1]
 
 
 def model_owners(model_ids: Iterable[int]) -> dict[int, str]:
@@ -172,7 +178,7 @@ def model_ids_owned_by(address: str) -> list[int]:
 
 def release_latest(model_id: int) -> Release:
     """The release that a caller who pins none runs: the newest that may be listed. Raises ReleaseNotFoundError."""
-    row = _listable().filter(model__model_id=model_id).order_by("-number").first()
+    row = _newest_listable.first(model_id=model_id)
     if row is None or row.release is None:
         if not _models_by_id([model_id]).exists() and removal_of_model(model_id) is not None:
             raise _model_missing(model_id)
@@ -185,10 +191,26 @@ def release_latest(model_id: int) -> Release:
 
 def release_of_model(model_id: int, digest: str) -> Release:
     """A pinned release: one of the model's that may be listed. Raises ReleaseNotFoundError."""
-    row = _listable().filter(model__model_id=model_id, digest=digest).first()
+    row = _listable_of_digest.first(model_id=model_id, digest=digest)
     if row is None or row.release is None:
         raise ReleaseNotFoundError(f"{digest[:80]} is not a checked release of model {model_id}.", digest=digest[:80])
     return row.release
+
+
+@Prepared
+def _newest_listable(model_id: Any) -> QuerySet[PublishedRelease]:
+    return _to_run().filter(model__model_id=model_id).order_by("-number")[:1]
+
+
+@Prepared
+def _listable_of_digest(model_id: Any, digest: Any) -> QuerySet[PublishedRelease]:
+    return _to_run().filter(model__model_id=model_id, digest=digest)[:1]
+
+
+def _to_run() -> QuerySet[PublishedRelease]:
+    # Whoever runs a release needs its manifest and neither its card nor how it was checked.
+    rows = PublishedRelease.objects.filter(is_listable=True).select_related("release")
+    return rows.defer("release__card", "release__fingerprint")
 
 
 def release_get(reference: str | int) -> Release:

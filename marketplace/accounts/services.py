@@ -6,15 +6,17 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib.auth import login
 from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
 from chain import siwe
+from chain.prepared import Prepared
 from marketplace.accounts.errors import (
     AccountClosedError,
     ApiKeyExpiredError,
@@ -150,7 +152,7 @@ def api_key_authenticate(*, key: str) -> ApiKey:
     Raises ApiKeyInvalidError, ApiKeyRevokedError, ApiKeyExpiredError, AccountClosedError.
     """
     match = _KEY_FORM.fullmatch(key)
-    row = ApiKey.objects.select_related("account").filter(prefix=match.group(1)).first() if match else None
+    row = _key_of_prefix.first(prefix=match.group(1)) if match else None
     if row is None or not hmac.compare_digest(row.key_sha256, _key_hash(key)):
         raise ApiKeyInvalidError(
             "This is not an API key of this site. Check that it was copied whole, or create a new one."
@@ -168,6 +170,11 @@ def api_key_authenticate(*, key: str) -> ApiKey:
         ApiKey.objects.filter(stale, pk=row.pk).update(last_used_at=now)
     row.account.acting_key = row
     return row
+
+
+@Prepared
+def _key_of_prefix(prefix: Any) -> QuerySet[ApiKey]:
+    return ApiKey.objects.select_related("account").filter(prefix=prefix)
 
 
 def _key_hash(key: str) -> str:

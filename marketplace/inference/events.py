@@ -14,7 +14,9 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import QuerySet
 
+from chain.prepared import Prepared
 from marketplace.inference.errors import JobPayloadDeletedError
 from marketplace.inference.event_broker import LONGEST_WAIT_S, event_broker
 from marketplace.inference.models import OPEN_STATES, Job
@@ -152,10 +154,15 @@ def _event(job_id: UUID, entry_id: str, token: bytes) -> JobEvent | None:
 
 
 def _ended(job_id: UUID) -> JobEvent | None:
-    job = Job.objects.only("state", "error").filter(pk=job_id).first()
+    job = _state.first(job_id=job_id)
     if job is None:
         return JobEvent("", END, {"state": None, "error": None})
     return None if job.state in OPEN_STATES else JobEvent("", END, end_data(job))
+
+
+@Prepared
+def _state(job_id: Any) -> QuerySet[Job]:
+    return Job.objects.only("state", "error").filter(pk=job_id)
 
 
 def _ttl_s() -> int:

@@ -31,6 +31,7 @@ from models_registry.errors import BlockMissingError, StoreUnavailableError
 from models_registry.runners import runner_pool
 from models_registry.runtime.errors import RunnerBusyError, RunnerError
 from models_registry.runtime.specs import RunnerSpec, RunResult
+from models_registry.runtime.tasks import TASKS
 from models_registry.storage.cache import release_fetch
 
 logger = logging.getLogger(__name__)
@@ -135,7 +136,8 @@ def _result(job: Job, cancelled: threading.Event) -> RunResult:
     inputs = inputs_resolve(job, request["inputs"])
     tell = TextTeller(job)
     # What was told is had, whatever becomes of the job: where too many failed after that, text comes with the result.
-    may_tell = services.text_may_be_told(account_id=job.account_id)
+    streams = spec.task in TASKS and TASKS[spec.task].streams
+    may_tell = streams and services.text_may_be_told(account_id=job.account_id)
     try:
         return runner_pool().run(
             spec,

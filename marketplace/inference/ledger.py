@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, Q, QuerySet, Value
+from django.db.models import F, QuerySet
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from chain.prepared import Changes, Prepared, PreparedInsert, PreparedUpdate
 from marketplace.accounts.key_calls import key_calls_release, key_calls_settle
 from marketplace.inference.errors import JobNotReservedError
 from marketplace.inference.models import CallEntry, CallState, Job, LicenceUse
+
+# What a column for a number of jobs holds at most: no bound.
+_ANY_NUMBER = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +45,49 @@ def call_room(*, licence_id: int, purchase: str, calls: Calls, most_open: int | 
     With `most_open`, also false where so many jobs and batches of the licence have not ended.
     One conditional UPDATE: of two callers that race for the last call, one changes the row.
     """
-    LicenceUse.objects.get_or_create(licence_id=licence_id, purchase=purchase)
-    row = _row(licence_id, purchase)
-    if most_open is not None:
-        row = row.filter(open_jobs__lt=most_open)
-    if calls.bought:
-        row = row.filter(_has_room(calls, wanted))
-    changes: dict[str, Any] = {"reserved": F("reserved") + wanted, "open_jobs": F("open_jobs") + 1}
-    if calls.bought:
-        # What is settled later is added to it: a ledger that is behind would count it within what the chain knows.
-        changes["used"] = Greatest(F("used"), Value(calls.used))
-    return row.update(**changes, is_metered=calls.bought > 0) == 1
+    names: dict[str, Any] = {"licence_id": licence_id, "purchase": purchase}
+    taken = _reserve(names, calls, most_open, wanted)
+    # The row comes with the first call.
+    if not taken and LicenceUse.objects.get_or_create(**names)[1]:
+        taken = _reserve(names, calls, most_open, wanted)
+    return taken
+
+
+def _reserve(names: Mapping[str, Any], calls: Calls, most_open: int | None, wanted: int) -> bool:
+    most_open = _ANY_NUMBER if most_open is None else most_open
+    if not calls.bought:
+        return _reserve_unmetered(**names, most_open=most_open, wanted=wanted) == 1
+    left = {"by_ledger": calls.bought - wanted, "by_chain": calls.bought - calls.used - wanted}
+    return _reserve_metered(**names, most_open=most_open, wanted=wanted, used=calls.used, **left) == 1
+
+
+@PreparedUpdate
+def _reserve_unmetered(licence_id: Any, purchase: Any, most_open: Any, wanted: Any) -> Changes:
+    row = _row(licence_id, purchase).filter(open_jobs__lt=most_open)
+    return row, {"reserved": F("reserved") + wanted, "open_jobs": F("open_jobs") + 1, "is_metered": False}
+
+
+@PreparedUpdate
+def _reserve_metered(
+    *, licence_id: Any, purchase: Any, most_open: Any, wanted: Any, used: Any, by_ledger: Any, by_chain: Any
+) -> Changes:
+    row = _row(licence_id, purchase).filter(open_jobs__lt=most_open)
+    row = row.filter(used__lte=by_ledger - F("reserved"), reserved__lte=by_chain)
+    changes = {"reserved": F("reserved") + wanted, "open_jobs": F("open_jobs") + 1, "is_metered": True}
+    # What is settled later is added to it: a ledger that is behind would count it within what the chain knows.
+    return row, {**changes, "used": Greatest(F("used"), used)}
+
+
+def use_of_purchase(*, licence_id: int, purchase: str) -> LicenceUse | None:
+    """What was used under a licence since it was bought; `None` where nothing was."""
+    return _use.first(licence_id=licence_id, purchase=purchase)
 
 
 def calls_left(*, licence_id: int, purchase: str, calls: Calls) -> int | None:
     """Calls of a licence that are neither used nor reserved, however many jobs are open; `None` where unmetered."""
     if not calls.bought:
         return None
-    row = _row(licence_id, purchase).first() or LicenceUse()
+    row = use_of_purchase(licence_id=licence_id, purchase=purchase) or LicenceUse()
     return max(calls.bought - row.reserved - max(row.used, calls.used), 0)
 
 
@@ -70,9 +99,9 @@ def call_is_left(*, licence_id: int, purchase: str, calls: Calls, wanted: int = 
 
 def call_enter(*, job: Job, purchase: str, limit: int, calls: int = 1, **more: Any) -> CallEntry:
     """The ledger's entry for calls that `call_room` reserved. `more` are other fields of the entry."""
-    return CallEntry.objects.create(
-        job=job, licence_id=job.licence_id, purchase=purchase, limit=limit, calls=calls, **more
-    )
+    entry = CallEntry(job=job, licence_id=job.licence_id, purchase=purchase, limit=limit, calls=calls, **more)
+    _enter(entry)
+    return entry
 
 
 def call_settle(*, job: Job) -> None:
@@ -80,9 +109,7 @@ def call_settle(*, job: Job) -> None:
     entry = _close(job, CallState.SETTLED)
     if entry is None:
         raise JobNotReservedError("No call is reserved for this job, so its result cannot be handed out.")
-    _use_of(entry).update(
-        reserved=F("reserved") - entry.calls, used=F("used") + entry.calls, open_jobs=F("open_jobs") - _places(job)
-    )
+    _use_settle(licence_id=entry.licence_id, purchase=entry.purchase, calls=entry.calls, places=_places(job))
     if job.api_key_id is not None:
         key_calls_settle(key_id=job.api_key_id, calls=entry.calls)
 
@@ -112,19 +139,36 @@ def _row(licence_id: int, purchase: str) -> QuerySet[LicenceUse]:
     return LicenceUse.objects.filter(licence_id=licence_id, purchase=purchase)
 
 
-def _has_room(calls: Calls, wanted: int) -> Q:
-    return Q(used__lte=Value(calls.bought - wanted) - F("reserved")) & Q(
-        reserved__lte=calls.bought - calls.used - wanted
-    )
-
-
 def _use_of(entry: CallEntry) -> QuerySet[LicenceUse]:
     """The licence's row; none of a trial, which has no licence."""
     return LicenceUse.objects.filter(licence_id=entry.licence_id, purchase=entry.purchase)
 
 
 def _close(job: Job, state: CallState) -> CallEntry | None:
-    entry = CallEntry.objects.filter(job_id=job.pk, state=CallState.RESERVED)
-    if entry.update(state=state, closed_at=timezone.now()) != 1:
+    if _entry_close(job_id=job.pk, state=state, now=timezone.now()) != 1:
         return None
-    return CallEntry.objects.get(job_id=job.pk)
+    return _entry_of_job.first(job_id=job.pk)
+
+
+@PreparedUpdate
+def _use_settle(licence_id: Any, purchase: Any, calls: Any, places: Any) -> Changes:
+    changes = {"reserved": F("reserved") - calls, "used": F("used") + calls, "open_jobs": F("open_jobs") - places}
+    return _row(licence_id, purchase), changes
+
+
+@PreparedUpdate
+def _entry_close(job_id: Any, state: Any, now: Any) -> Changes:
+    return CallEntry.objects.filter(job_id=job_id, state=CallState.RESERVED), {"state": state, "closed_at": now}
+
+
+@Prepared
+def _entry_of_job(job_id: Any) -> QuerySet[CallEntry]:
+    return CallEntry.objects.filter(job_id=job_id)
+
+
+@Prepared
+def _use(licence_id: Any, purchase: Any) -> QuerySet[LicenceUse]:
+    return _row(licence_id, purchase)
+
+
+_enter = PreparedInsert(CallEntry)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, Value
+from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from chain.prepared import Changes, PreparedUpdate
 from marketplace.inference.models import LicenceUse
 from marketplace.licences.selectors import licence_limits
 
@@ -41,13 +42,16 @@ def rate_take(*, licence_id: int, purchase: str, rate: Rate, wanted: int) -> flo
     """
     now = now_us()
     room_us = (rate.calls - min(wanted, rate.calls)) * rate.call_us
-    row = LicenceUse.objects.filter(licence_id=licence_id, purchase=purchase)
-    taken = row.filter(full_at_us__lte=now + room_us).update(
-        full_at_us=Greatest(F("full_at_us"), Value(now)) + wanted * rate.call_us
-    )
-    if taken == 1:
+    names: dict[str, Any] = {"licence_id": licence_id, "purchase": purchase}
+    if _take(**names, now=now, latest=now + room_us, cost=wanted * rate.call_us) == 1:
         return 0.0
-    return max(row.values_list("full_at_us", flat=True).get() - now - room_us, 1) / MICRO
+    return max(LicenceUse.objects.get(**names).full_at_us - now - room_us, 1) / MICRO
+
+
+@PreparedUpdate
+def _take(*, licence_id: Any, purchase: Any, now: Any, latest: Any, cost: Any) -> Changes:
+    row = LicenceUse.objects.filter(licence_id=licence_id, purchase=purchase, full_at_us__lte=latest)
+    return row, {"full_at_us": Greatest(F("full_at_us"), now) + cost}
 
 
 def bucket_state(use: LicenceUse, rate: Rate) -> dict[str, Any]:

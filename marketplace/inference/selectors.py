@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from chain.prepared import Prepared
 from marketplace.accounts.models import Account
 from marketplace.inference.errors import JobNotFoundError, JobPayloadDeletedError
 from marketplace.inference.models import Batch, Job, JobPayload, JobState, LicenceUse
@@ -66,15 +67,17 @@ class JobFilter:
 def job_list(account: Account, chosen: JobFilter | None = None) -> QuerySet[Job]:
     """The account's jobs, newest first. Whoever comes by a key that is bound to a licence sees the key's own alone."""
     conditions = chosen.conditions() if chosen else {}
-    return (
-        Job.objects.filter(account=account, **account.rows_seen, **conditions)
-        .select_related("call", "payload")
-        .defer(
-            # A list needs to know until when a payload is kept, and not the payload.
-            "payload__request",
-            "payload__outputs",
-        )
-    )
+    return _shown(Job.objects.filter(account=account, **account.rows_seen, **conditions))
+
+
+def _shown(jobs: QuerySet[Job]) -> QuerySet[Job]:
+    # Until when a payload is kept is shown, and not the payload.
+    return jobs.select_related("call", "payload").defer("payload__request", "payload__outputs")
+
+
+@Prepared
+def _of_account(account_id: Any, job_id: Any) -> QuerySet[Job]:
+    return _shown(Job.objects.filter(account_id=account_id, pk=job_id))
 
 
 def row_is_seen(row: Job | Batch, account: Account) -> bool:
@@ -85,8 +88,8 @@ def row_is_seen(row: Job | Batch, account: Account) -> bool:
 
 def job_get(*, account: Account, job_id: UUID) -> Job:
     """One of the account's jobs. Raises JobNotFoundError, for others' jobs too."""
-    job = job_list(account).filter(pk=job_id).first()
-    if job is None:
+    job = _of_account.first(account_id=account.pk, job_id=job_id)
+    if job is None or not row_is_seen(job, account):
         raise JobNotFoundError("This account has no such job.")
     return job
 
@@ -94,8 +97,10 @@ def job_get(*, account: Account, job_id: UUID) -> Job:
 def rate_limit_of(job: Job) -> dict[str, Any] | None:
     """The token bucket of the job's licence, as `RateLimit` headers tell it; None of a trial."""
     entry = getattr(job, "call", None)
-    use = entry and LicenceUse.objects.filter(licence_id=entry.licence_id, purchase=entry.purchase).first()
-    if not use or job.licence_id is None:
+    if entry is None or job.licence_id is None:
+        return None
+    use = _use_of.first(licence_id=entry.licence_id, purchase=entry.purchase)
+    if use is None:
         return None
     # A licence's id begins with its plan's.
     return bucket_state(use, licence_rate(job.licence_id >> 32))
@@ -105,17 +110,32 @@ def job_outputs(job: Job) -> JobOutputs | None:
     """What the job returned; `None` where it did not succeed or its payload is gone."""
     if job.state != JobState.SUCCEEDED:
         return None
-    payload = JobPayload.objects.filter(job=job).first()
-    if payload is None or payload.outputs is None:
+    outputs = _outputs.first(job_id=job.pk)
+    if outputs is None:
         return None
-    value = _readable(job, payload.outputs)
+    value = _readable(job, outputs)
     return None if value is None else JobOutputs(outputs=value["outputs"], usage=value["usage"])
 
 
 def job_request(job: Job) -> dict[str, Any] | None:
     """The job's `inputs` and `parameters`; `None` where its payload is gone."""
-    payload = JobPayload.objects.filter(job=job).first()
-    return None if payload is None or not payload.request else _readable(job, payload.request)
+    request = _request.first(job_id=job.pk)
+    return _readable(job, request) if request else None
+
+
+@Prepared
+def _use_of(licence_id: Any, purchase: Any) -> QuerySet[LicenceUse]:
+    return LicenceUse.objects.filter(licence_id=licence_id, purchase=purchase)
+
+
+@Prepared
+def _outputs(job_id: Any) -> QuerySet[JobPayload, bytes | memoryview | None]:
+    return JobPayload.objects.filter(job_id=job_id).values_list("outputs", flat=True)
+
+
+@Prepared
+def _request(job_id: Any) -> QuerySet[JobPayload, bytes | memoryview]:
+    return JobPayload.objects.filter(job_id=job_id).values_list("request", flat=True)
 
 
 def calls_used(purchases: Mapping[int, str]) -> dict[int, CallsUsed]:

@@ -27,7 +27,7 @@ from marketplace.licences.errors import (
     LicenceSuspendedError,
     LicenceWrongModelError,
 )
-from marketplace.licences.models import KeyDelivery, Licence, Right
+from marketplace.licences.models import KeyDelivery, Right
 
 # How many of a holder's licences of one model are asked about when the caller names none.
 CANDIDATE_LIMIT = 100
@@ -64,8 +64,7 @@ def licences_usable(*, holder: str, model_id: int, licence_id: int | None = None
         if refusal is not None:
             raise refusal
         return [state]
-    held = selectors.licences_held_usable_first(holder, model_id=model_id)
-    candidates = list(held.values_list("licence_id", flat=True)[:CANDIDATE_LIMIT])
+    candidates = selectors.licence_ids_held(holder, model_id=model_id, limit=CANDIDATE_LIMIT)
     states = list(entitlements.licence_states(candidates, not_before=indexed_to).values())
     refusals = [licence_refusal(state, holder=holder, model_id=model_id) for state in states]
     usable = [state for state, refusal in zip(states, refusals, strict=True) if refusal is None]
@@ -86,8 +85,7 @@ def licence_purchases(states: list[LicenceState]) -> dict[int, str]:
     raises.
     """
     ids, indexed_to = [state.licence_id for state in states], chain.index_block()
-    rows = Licence.objects.filter(licence_id__in=ids).select_related("event")
-    events = {row.licence_id: row.event for row in rows}
+    events = {row.licence_id: row.event for row in selectors.licence_list(ids)}
     block = entitlements.entitlement_block(not_before=indexed_to)
     canonical = entitlements.canonical_hashes((event.block_number for event in events.values()), block)
     found = {

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from weighhouse.core.canonical import JsonError
 from weighhouse.core.commitments import (
@@ -28,6 +28,7 @@ from weighhouse.core.statements import (
     statement_domain,
 )
 
+from chain.prepared import Changes, Prepared, PreparedInsert, PreparedUpdate
 from marketplace.inference.models import OPEN_STATES, CallState, Job, JobState, Receipt, WorkerKey
 from marketplace.inference.payloads import payload_encrypt
 from marketplace.inference.receipts.keys import delegation_of, unix_s, worker_key_active, worker_key_sign
@@ -69,21 +70,23 @@ def output_commit(outputs: list[Any]) -> Commitment:
 
 def receipts_open(accepted: Iterable[tuple[Job, Commitment]]) -> None:
     """The rows of jobs that are being accepted, in their transaction."""
-    Receipt.objects.bulk_create(
-        Receipt(job=job, input_hash=commitment.hash, input_salt=payload_encrypt(job.pk, commitment.salt.hex()))
-        for job, commitment in accepted
+    _insert(
+        *(
+            Receipt(job=job, input_hash=commitment.hash, input_salt=payload_encrypt(job.pk, commitment.salt.hex()))
+            for job, commitment in accepted
+        )
     )
 
 
 def receipt_output(*, job: Job, commitment: Commitment) -> None:
     """Note what a job returned, in the transaction that ends it."""
     salt = payload_encrypt(job.pk, commitment.salt.hex())
-    Receipt.objects.filter(job_id=job.pk).update(output_hash=commitment.hash, output_salt=salt)
+    _output_note(job_id=job.pk, output_hash=commitment.hash, salt=salt)
 
 
 def acceptance_issue(*, job: Job) -> dict[str, Any] | None:
     """The signed acceptance of a job, the same each time; `None` where this site cannot sign one."""
-    receipt = Receipt.objects.filter(job_id=job.pk).first()
+    receipt = _of_job.first(job_id=job.pk)
     if receipt is None or receipt.acceptance is not None:
         return None if receipt is None else receipt.acceptance
     key = worker_key_active()
@@ -101,8 +104,10 @@ def acceptance_issue(*, job: Job) -> dict[str, Any] | None:
     except WeighhouseError as error:
         logger.error("The acceptance of job %s cannot be signed: %s", job.pk, error.message)
         return None
-    Receipt.objects.filter(pk=job.pk, acceptance__isnull=True).update(acceptance=statement.json())
-    # Whoever was first: the buyer must see one acceptance, however often it asks.
+    document = statement.json()
+    if _accept(job_id=job.pk, document=document) == 1:
+        return document
+    # Somebody was faster: the buyer must see one acceptance, however often it asks.
     return Receipt.objects.values_list("acceptance", flat=True).get(pk=job.pk)
 
 
@@ -113,7 +118,7 @@ def receipt_issue(*, job_id: UUID) -> bool:
     2. Sign, while no transaction is open.
     3. Store it by a conditional UPDATE: of two that signed, one is kept. A crash before it leaves the row to the sweep.
     """
-    receipt = Receipt.objects.select_related("job", "job__call").filter(job_id=job_id).first()
+    receipt = _with_job.first(job_id=job_id)
     if receipt is None or receipt.job.is_open:
         return False
     if receipt.digest:
@@ -128,11 +133,39 @@ def receipt_issue(*, job_id: UUID) -> bool:
         logger.error("The receipt of job %s cannot be signed: %s", job_id, error.message)
         return False
     fault_point("receipts.signed")
-    Receipt.objects.filter(pk=receipt.pk, digest="").update(
-        document=statement.json(), digest="0x" + statement.typed.digest().hex(), key=key, issued_at=now
-    )
+    digest = "0x" + statement.typed.digest().hex()
+    _sign(job_id=receipt.pk, document=statement.json(), digest=digest, key_id=key.pk, now=now)
     fault_point("receipts.stored")
     return True
+
+
+_insert = PreparedInsert(Receipt)
+
+
+@PreparedUpdate
+def _output_note(job_id: Any, output_hash: Any, salt: Any) -> Changes:
+    return Receipt.objects.filter(job_id=job_id), {"output_hash": output_hash, "output_salt": salt}
+
+
+@PreparedUpdate
+def _accept(job_id: Any, document: Any) -> Changes:
+    return Receipt.objects.filter(job_id=job_id, acceptance__isnull=True), {"acceptance": document}
+
+
+@PreparedUpdate
+def _sign(*, job_id: Any, document: Any, digest: Any, key_id: Any, now: Any) -> Changes:
+    changes = {"document": document, "digest": digest, "key": key_id, "issued_at": now}
+    return Receipt.objects.filter(job_id=job_id, digest=""), changes
+
+
+@Prepared
+def _of_job(job_id: Any) -> QuerySet[Receipt]:
+    return Receipt.objects.filter(job_id=job_id)
+
+
+@Prepared
+def _with_job(job_id: Any) -> QuerySet[Receipt]:
+    return Receipt.objects.select_related("job", "job__call").filter(job_id=job_id)
 
 
 def receipts_sweep(*, most: int = 500) -> int:

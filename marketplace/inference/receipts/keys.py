@@ -5,9 +5,11 @@ The operator's key signs only here, where an administrator works; workers and we
 
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from weighhouse.core import statements
 from weighhouse.core.eip712 import TypedData
@@ -15,6 +17,7 @@ from weighhouse.core.errors import WeighhouseError
 from weighhouse.core.signatures import key_address, sign
 
 from chain import selectors as chain
+from chain.prepared import Prepared
 from chain.signing import get_signer
 from chain.signing.protocol import Signer
 from marketplace.inference.payloads import payload_decrypt, payload_encrypt
@@ -30,11 +33,15 @@ def worker_key_active() -> WorkerKey | None:
         market = chain.contract_address("LicenceMarket")
     except WeighhouseError:
         return None
-    now = timezone.now()
+    return _newest_valid.first(chain_id=settings.CHAIN_ID, market=market, now=timezone.now())
+
+
+@Prepared
+def _newest_valid(chain_id: Any, market: Any, now: Any) -> QuerySet[WorkerKey]:
     keys = WorkerKey.objects.filter(
-        chain_id=settings.CHAIN_ID, market=market, retired_at=None, revoked_at=None, secret__isnull=False
+        chain_id=chain_id, market=market, retired_at=None, revoked_at=None, secret__isnull=False
     )
-    return keys.filter(valid_from__lte=now, valid_until__gt=now).order_by("-pk").first()
+    return keys.filter(valid_from__lte=now, valid_until__gt=now).order_by("-pk")[:1]
 
 
 def worker_key_sign(key: WorkerKey, digest: bytes) -> str:

@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from weighhouse.core.commitments import input_value, output_value
 from weighhouse.core.merkle import MerkleTree
 from weighhouse.core.statements import DELEGATION, REVOCATION, Anchoring, Statement, message_json
 
+from chain.prepared import Prepared
 from marketplace.inference import selectors
 from marketplace.inference.errors import JobPayloadDeletedError
 from marketplace.inference.models import CallEntry, CallState, Job, Receipt, ReceiptBatch, WorkerKey
@@ -19,7 +20,12 @@ from marketplace.inference.receipts.keys import delegation_of, revocation_of
 
 def receipt_get(job: Job) -> Receipt | None:
     """The job's row, with its batch."""
-    return Receipt.objects.select_related("batch").filter(job_id=job.pk).first()
+    return _of_job.first(job_id=job.pk)
+
+
+@Prepared
+def _of_job(job_id: Any) -> QuerySet[Receipt]:
+    return Receipt.objects.select_related("batch").filter(job_id=job_id)
 
 
 def receipt_statement(receipt: Receipt) -> Statement | None:

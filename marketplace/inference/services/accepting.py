@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from chain.prepared import PreparedInsert
 from marketplace.accounts.models import Account
 from marketplace.inference import events, ledger
 from marketplace.inference.errors import JobTaskUnsupportedError
@@ -112,12 +113,15 @@ def _job_store(job: Job, offer: Offer, request: dict[str, Any], commitment: Comm
         checked = placed.licence or offer
         job.licence_id, job.is_trial = placed.licence and placed.licence.licence_id, offer.is_trial
         job.checked_block_number, job.checked_block_hash = checked.block_number, checked.block_hash
-        job.save(force_insert=True)
+        _job_insert(job)
         ledger.call_enter(job=job, calls=wanted, **placed.entry)
         payloads_write([(job, request)])
         receipts_open([(job, commitment)])
         job_tell(job.pk, events.STATE, state=JobState.QUEUED, attempt=0, error=None)
         transaction.on_commit(lambda: job_enqueue(job_id=job.pk))
+
+
+_job_insert = PreparedInsert(Job)
 
 
 def release_find(model_id: int, digest: str | None) -> Release:

@@ -5,14 +5,17 @@ that is lost or comes twice costs or gives one turn and nothing else. What no ti
 """
 
 import uuid
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
+from chain.prepared import Changes, Prepared, PreparedUpdate
 from marketplace.inference import events
 from marketplace.inference.models import AccountTurn, Batch, Job, JobState
 from marketplace.inference.services.moves import is_due
@@ -21,8 +24,8 @@ from marketplace.inference.services.telling import job_tell
 # Each look that finds nothing to take means that another worker took something meanwhile.
 LOOKS = 50
 
-# Each account that has a job in the queue, with when its oldest was made: one step in a partial index per account,
-# however many jobs each has. Neither database does that for DISTINCT.
+# Each account that has a job in the queue, in the order of turns: one step in a partial index per account, however many
+# jobs each has. Neither database does that for DISTINCT.
 _STEPS = """
 WITH RECURSIVE waiting(account_id) AS (
     SELECT (SELECT account_id FROM inference_job WHERE state = 'queued' AND {kind} ORDER BY account_id LIMIT 1)
@@ -31,16 +34,37 @@ WITH RECURSIVE waiting(account_id) AS (
             AND inference_job.account_id > waiting.account_id ORDER BY account_id LIMIT 1)
     FROM waiting WHERE waiting.account_id IS NOT NULL
 )
-SELECT account_id, (SELECT created_at FROM inference_job WHERE state = 'queued' AND {kind}
-                    AND inference_job.account_id = waiting.account_id ORDER BY created_at LIMIT 1)
-FROM waiting WHERE account_id IS NOT NULL
+SELECT account_id, served FROM (
+    SELECT account_id,
+        (SELECT COUNT(*) FROM inference_job WHERE state = 'running' AND inference_job.account_id = waiting.account_id)
+            AS running,
+        (SELECT served_at FROM inference_accountturn turn WHERE turn.account_id = waiting.account_id) AS served,
+        (SELECT created_at FROM inference_job WHERE state = 'queued' AND {kind}
+         AND inference_job.account_id = waiting.account_id ORDER BY created_at LIMIT 1) AS oldest
+    FROM waiting WHERE account_id IS NOT NULL
+) turns
+ORDER BY running, served IS NOT NULL, served, oldest, account_id
 """
 _WAITING, _WAITING_TRIALS = _STEPS.format(kind="NOT is_trial"), _STEPS.format(kind="is_trial")
+_TURN_FIRST = "INSERT INTO inference_accountturn (account_id, served_at) VALUES (%s, %s) ON CONFLICT DO NOTHING"
+_TURN_NEXT = "UPDATE inference_accountturn SET served_at = %s WHERE account_id = %s AND served_at = %s"
+
+
+class Turn(NamedTuple):
+    """An account that is next, and when it was served last as the database wrote it: `None` for never."""
+
+    account_id: int
+    served: Any
 
 
 def job_claim(*, job_id: UUID) -> Job | None:
     """Take this queued job if it is due, with a lease. `None` where it is not there to be taken."""
-    return _claim(job_id, timezone.now())
+    now = timezone.now()
+    with transaction.atomic():
+        job = _start(job_id, now)
+        if job is not None:
+            AccountTurn.objects.update_or_create(account_id=job.account_id, defaults={"served_at": now})
+    return job
 
 
 def job_claim_next() -> Job | None:
@@ -48,68 +72,91 @@ def job_claim_next() -> Job | None:
 
     1. Of the accounts that have a job that is due, paid ones before trials: the fewest running first, then the one that
        a worker served longest ago, then the one whose job is the oldest.
-    2. Its oldest due job, by a conditional UPDATE that must change one row.
-    3. Where another worker was faster, look again: the order has changed.
+    2. Take the account's turn by a conditional UPDATE: nobody served it since it was chosen, so that no account gets a
+       second job while another that it was chosen before waits.
+    3. Its oldest due job, by a conditional UPDATE that must change one row.
+    4. Where another worker was faster at either, look again: the order has changed.
     """
     for _ in range(LOOKS):
         now = timezone.now()
-        job_id = job_next(now)
-        if job_id is None:
+        found = job_next(now)
+        if found is None:
             return None
-        job = _claim(job_id, now)
+        turn, job_id = found
+        with transaction.atomic():
+            job = _start(job_id, now) if _turn_take(turn, now) else None
+            if job is None:
+                transaction.set_rollback(True)
         if job is not None:
             return job
     return None
 
 
-def job_next(now: datetime) -> UUID | None:
-    """Which job's turn it is."""
-    for is_trial in (False, True):
-        for account_id in _accounts_in_turn(is_trial=is_trial):
-            due = _startable(now).filter(is_trial=is_trial, account_id=account_id).order_by("created_at", "id")
-            found = due.values_list("pk", flat=True).first()
-            if found is not None:
-                return found
+def job_next(now: datetime) -> tuple[Turn, UUID] | None:
+    """Whose turn it is, and which job's."""
+    for is_trial, oldest in ((False, _oldest_paid), (True, _oldest_trial)):
+        for turn in _turns(is_trial=is_trial):
+            job_id = oldest.first(account_id=turn.account_id, now=now)
+            if job_id is not None:
+                return turn, job_id
     return None
 
 
-def _accounts_in_turn(*, is_trial: bool) -> list[int]:
+def _turns(*, is_trial: bool) -> Iterator[Turn]:
     """Accounts that have a job in the queue, due or not, in the order of their turns."""
     with connection.cursor() as cursor:
         cursor.execute(_WAITING_TRIALS if is_trial else _WAITING)
-        oldest = dict(cursor.fetchall())
-    running = dict(
-        Job.objects.filter(state=JobState.RUNNING).order_by().values_list("account").annotate(jobs=Count("pk"))
-    )
-    served = dict(AccountTurn.objects.filter(account_id__in=oldest).values_list("account_id", "served_at"))
-    never = datetime.min.replace(tzinfo=UTC)
-    return sorted(
-        oldest, key=lambda account: (running.get(account, 0), served.get(account, never), oldest[account], account)
-    )
+        return map(Turn._make, cursor.fetchall())
 
 
-def _claim(job_id: UUID, now: datetime) -> Job | None:
-    with transaction.atomic():
-        claimed = (
-            _startable(now)
-            .filter(pk=job_id)
-            .update(
-                state=JobState.RUNNING,
-                lease_token=uuid.uuid4(),
-                lease_until=now + timedelta(seconds=settings.JOB_LEASE_S),
-                attempts=F("attempts") + 1,
-                started_at=now,
-            )
-        )
-        if claimed != 1:
-            return None
-        job = Job.objects.select_related("account").get(pk=job_id)
-        AccountTurn.objects.update_or_create(account_id=job.account_id, defaults={"served_at": now})
+def _turn_take(turn: Turn, now: datetime) -> bool:
+    """Whether the turn was still to be had. It holds the account's turn until the transaction ends."""
+    at = connection.ops.adapt_datetimefield_value(now)
+    with connection.cursor() as cursor:
+        if turn.served is None:
+            cursor.execute(_TURN_FIRST, [turn.account_id, at])
+        else:
+            cursor.execute(_TURN_NEXT, [at, turn.account_id, turn.served])
+        return bool(cursor.rowcount == 1)
+
+
+def _start(job_id: UUID, now: datetime) -> Job | None:
+    """The job, which this worker holds from now on. Comes in a transaction."""
+    until = now + timedelta(seconds=settings.JOB_LEASE_S)
+    if _lease(job_id=job_id, now=now, token=uuid.uuid4(), until=until) != 1:
+        return None
+    job = _started.first(job_id=job_id)
+    if job is not None:
         job_tell(job_id, events.STATE, state=JobState.RUNNING, attempt=job.attempts, error=None)
     return job
 
 
-def _startable(now: datetime) -> QuerySet[Job]:
+@PreparedUpdate
+def _lease(job_id: Any, now: Any, token: Any, until: Any) -> Changes:
+    changes = {"state": JobState.RUNNING, "lease_token": token, "lease_until": until, "started_at": now}
+    return _startable(now).filter(pk=job_id), {**changes, "attempts": F("attempts") + 1}
+
+
+@Prepared
+def _started(job_id: Any) -> QuerySet[Job]:
+    return Job.objects.select_related("account").filter(pk=job_id)
+
+
+@Prepared
+def _oldest_paid(account_id: Any, now: Any) -> QuerySet[Job, UUID]:
+    return _oldest(_startable(now).filter(account_id=account_id, is_trial=False))
+
+
+@Prepared
+def _oldest_trial(account_id: Any, now: Any) -> QuerySet[Job, UUID]:
+    return _oldest(_startable(now).filter(account_id=account_id, is_trial=True))
+
+
+def _oldest(jobs: QuerySet[Job]) -> QuerySet[Job, UUID]:
+    return jobs.order_by("created_at", "id").values_list("pk", flat=True)[:1]
+
+
+def _startable(now: Any) -> QuerySet[Job]:
     """Jobs that may begin. None of a batch that its owner cancelled: the rest of it is cancelled one by one."""
     # No join: an UPDATE that finds its rows through one could, on PostgreSQL, claim one twice.
     cancelled = Batch.objects.filter(pk=OuterRef("batch_id"), cancelled_at__isnull=False)

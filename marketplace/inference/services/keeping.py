@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from chain.prepared import Changes, PreparedInsert, PreparedUpdate
 from marketplace.inference import events
 from marketplace.inference.errors import InputUploadNotFoundError
 from marketplace.inference.models import OPEN_STATES, InputUpload, Job, JobPayload, JobState, Receipt
@@ -27,9 +28,11 @@ def payloads_write(requests: Sequence[tuple[Job, dict[str, Any]]]) -> None:
     """
     delete_at = timezone.now() + timedelta(seconds=settings.PAYLOAD_RETENTION_S)
     rows = [JobPayload(job=job, request=payload_encrypt(job.pk, asked), delete_at=delete_at) for job, asked in requests]
-    JobPayload.objects.bulk_create(rows)
+    _payloads_insert(*rows)
     named = [(job.pk, number) for job, asked in requests for number in uploads_of(asked["inputs"])]
     numbers = {number for _, number in named}
+    if not numbers:
+        return
     if len(_uploads_lock(numbers)) < len(numbers):
         raise InputUploadNotFoundError("An upload that an input names was deleted meanwhile. Send it again.")
     links = JobPayload.uploads.through
@@ -46,7 +49,7 @@ def payload_settle(job: Job, state: JobState) -> None:
     rows = JobPayload.objects.filter(job=job)
     now = timezone.now()
     if job.store:
-        rows.update(delete_at=now + timedelta(seconds=settings.PAYLOAD_RETENTION_S))
+        _payload_keep(job_id=job.pk, until=now + timedelta(seconds=settings.PAYLOAD_RETENTION_S))
     elif state == JobState.SUCCEEDED:
         uploads = _uploads_alone(rows)
         Receipt.objects.filter(job=job).update(input_salt=None)
@@ -107,6 +110,14 @@ def payloads_purge() -> int:
     unnamed = InputUpload.objects.filter(delete_at__lte=now, payloads=None)
     uploads_drop(list(unnamed.values_list("pk", flat=True)[:1000]))
     return deleted
+
+
+@PreparedUpdate
+def _payload_keep(job_id: Any, until: Any) -> Changes:
+    return JobPayload.objects.filter(job_id=job_id), {"delete_at": until}
+
+
+_payloads_insert = PreparedInsert(JobPayload)
 
 
 def _uploads_lock(numbers: Collection[UUID]) -> list[UUID]:

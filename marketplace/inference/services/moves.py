@@ -1,7 +1,6 @@
 """What every move of a job shares: whose row it is, how it ends, how workers hear of it."""
 
 import logging
-from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
@@ -14,6 +13,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from weighhouse.core.errors import WeighhouseError
 
+from chain.prepared import Prepared
 from marketplace.accounts.models import Account
 from marketplace.celery import app as celery_app
 from marketplace.inference import ledger
@@ -89,7 +89,7 @@ def rows_held(job: Job) -> QuerySet[Job]:
     return Job.objects.filter(pk=job.pk, state=JobState.RUNNING, lease_token=job.lease_token)
 
 
-def is_due(now: datetime) -> Q:
+def is_due(now: Any) -> Q:
     """Jobs that wait and may be tried now."""
     return Q(state=JobState.QUEUED) & (Q(run_after=None) | Q(run_after__lte=now))
 
@@ -97,4 +97,9 @@ def is_due(now: datetime) -> Q:
 def account_lock(account_id: Any) -> None:
     """Let nobody else count this account's jobs until the transaction ends."""
     # What names the account locks its key as it is written, at the end of a job last of all: without a conflict.
-    Account.objects.select_for_update(no_key=True).filter(pk=account_id).first()
+    _locked.first(account_id=account_id)
+
+
+@Prepared
+def _locked(account_id: Any) -> QuerySet[Account, int]:
+    return Account.objects.select_for_update(no_key=True).filter(pk=account_id).values_list("pk", flat=True)

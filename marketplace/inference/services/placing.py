@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from weighhouse.core.errors import WeighhouseError
 
+from chain.prepared import Prepared
 from chain.selectors import LicenceState
 from marketplace.accounts.errors import ApiKeyOtherLicenceError
 from marketplace.accounts.key_calls import key_calls_reserve
@@ -171,7 +174,7 @@ def _reported_require(state: LicenceState, names: Mapping[str, Any], wanted: int
     """Refuse where the calls that are served or under way, and not on chain, are worth too much already."""
     if terms is None:
         return
-    row = LicenceUse.objects.get(**names)
+    row = cast(LicenceUse, ledger.use_of_purchase(**names))
     unreported = max(row.used + row.reserved - wanted - state.used, 0)
     if terms.is_too_much(unreported):
         raise LicenceUsageUnreportedError(
@@ -200,8 +203,7 @@ def _account_room(account_id: Any) -> None:
     """Raises JobTooManyOpenError. Comes after the reservation, whose write is what SQLite locks by."""
     most = settings.JOB_MAX_OPEN_PER_ACCOUNT
     # The jobs of one batch count as one.
-    single = Job.objects.filter(account_id=account_id, state__in=OPEN_STATES, batch=None).count()
-    if single + Batch.objects.filter(account_id=account_id, ended_at=None).count() >= most:
+    if _open_singles.count(most, account_id=account_id) + _open_batches.count(most, account_id=account_id) >= most:
         raise JobTooManyOpenError(
             f"This account has {most} jobs that have not ended, the most at once. Wait for one, then try again.",
             limit=most,
@@ -214,19 +216,37 @@ def _queue_room(*, is_trial: bool, jobs: int) -> None:
     Trials do not count against paid jobs, and wait only where few wait at all. Whoever is counted at the same moment on
     PostgreSQL is not seen: the bound may be passed by what is accepted at once.
     """
-    most, waiting = settings.JOB_MAX_QUEUED, Job.objects.filter(state=JobState.QUEUED)
+    most, waiting = settings.JOB_MAX_QUEUED, _waiting_paid
     if is_trial:
-        most = max(most // TRIAL_QUEUE_PART, 1)
-    else:
-        waiting = waiting.filter(is_trial=False)
+        most, waiting = max(most // TRIAL_QUEUE_PART, 1), _waiting
     if jobs > 1:
         # Batches may wait for a day: what they leave free is for jobs that somebody waits for.
         most -= most // SINGLES_QUEUE_PART
     room_until = most - jobs
-    if room_until < 0 or waiting[: room_until + 1].count() > room_until:
+    if room_until < 0 or waiting.count(room_until + 1) > room_until:
         raise JobQueueFullError(
             f"At most {most} jobs may wait on this site, which is too few now. Nothing was accepted. Try again in a "
             "moment.",
             limit=most,
             retry_after=QUEUE_FULL_RETRY_S,
         )
+
+
+@Prepared
+def _open_singles(account_id: Any) -> QuerySet[Job, tuple[UUID]]:
+    return Job.objects.filter(account_id=account_id, state__in=OPEN_STATES, batch=None).order_by().values_list("pk")
+
+
+@Prepared
+def _open_batches(account_id: Any) -> QuerySet[Batch, tuple[UUID]]:
+    return Batch.objects.filter(account_id=account_id, ended_at=None).order_by().values_list("pk")
+
+
+@Prepared
+def _waiting() -> QuerySet[Job, tuple[UUID]]:
+    return Job.objects.filter(state=JobState.QUEUED).order_by().values_list("pk")
+
+
+@Prepared
+def _waiting_paid() -> QuerySet[Job, tuple[UUID]]:
+    return Job.objects.filter(state=JobState.QUEUED, is_trial=False).order_by().values_list("pk")

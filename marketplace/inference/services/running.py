@@ -1,6 +1,7 @@
 """The moves of a worker that holds a job: keep, end, put back."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -9,6 +10,7 @@ from django.utils import timezone
 from weighhouse.core.errors import WeighhouseError
 from weighhouse.core.faults import fault_point
 
+from chain.prepared import Changes, PreparedUpdate
 from marketplace.inference import events, ledger
 from marketplace.inference.models import Job, JobPayload, JobState
 from marketplace.inference.payloads import payload_encrypt
@@ -43,26 +45,47 @@ def job_succeed(*, job: Job, result: RunResult, licence: CheckedAt) -> bool:
     value = {"outputs": result.outputs, "usage": dict(result.usage)}
     commitment = output_commit(result.outputs)
     with transaction.atomic():
-        moved = rows_held(job).update(
-            state=JobState.SUCCEEDED,
-            finished_at=timezone.now(),
-            lease_token=None,
-            lease_until=None,
-            error=None,
+        moved = _succeed(
+            job_id=job.pk,
+            lease_token=job.lease_token,
+            now=timezone.now(),
             fingerprint=dict(result.fingerprint),
             timings=dict(result.timings),
-            checked_block_number=licence.block_number,
-            checked_block_hash=licence.block_hash,
+            block_number=licence.block_number,
+            block_hash=licence.block_hash,
         )
         if moved != 1:
             return False
         ledger.call_settle(job=job)
-        JobPayload.objects.filter(job=job).update(outputs=payload_encrypt(job.pk, value))
+        _payload_fill(job_id=job.pk, outputs=payload_encrypt(job.pk, value))
         receipt_output(job=job, commitment=commitment)
         job_ended(job, JobState.SUCCEEDED)
         receipt_at_commit(job)
         fault_point("job.ending")
     return True
+
+
+@PreparedUpdate
+def _succeed(
+    *, job_id: Any, lease_token: Any, now: Any, fingerprint: Any, timings: Any, block_number: Any, block_hash: Any
+) -> Changes:
+    rows = Job.objects.filter(pk=job_id, state=JobState.RUNNING, lease_token=lease_token)
+    return rows, {
+        "state": JobState.SUCCEEDED,
+        "finished_at": now,
+        "lease_token": None,
+        "lease_until": None,
+        "error": None,
+        "fingerprint": fingerprint,
+        "timings": timings,
+        "checked_block_number": block_number,
+        "checked_block_hash": block_hash,
+    }
+
+
+@PreparedUpdate
+def _payload_fill(job_id: Any, outputs: Any) -> Changes:
+    return JobPayload.objects.filter(job_id=job_id), {"outputs": outputs}
 
 
 def job_fail(*, job: Job, error: WeighhouseError) -> bool:

@@ -1,14 +1,16 @@
 """Licences as their holders see them, by the index. Whether one is valid is asked of the chain (`services`)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from django.db.models import BigIntegerField, Case, Exists, F, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
 from chain import selectors as chain
 from chain.finality import Finality, finality_of
+from chain.prepared import Prepared
 from chain.removals import removal_of_licence
 from marketplace.licences.errors import LicenceNotFoundError, LicenceReorgedError
 from marketplace.licences.models import (
@@ -114,20 +116,25 @@ def licences_once_held(holder: str, *, model_id: int) -> QuerySet[Licence]:
     return Licence.objects.filter(model_id=model_id, licence_id__in=received).order_by("-event_id")
 
 
-def licences_held_usable_first(holder: str, *, model_id: int) -> QuerySet[Licence]:
+def licence_ids_held(holder: str, *, model_id: int, limit: int) -> list[int]:
     """The address's licences of a model: those that are not over and may run before all others, then newest first.
 
     By the index and the clock, and only an order: whoever is given an address many junk licences must not hide a good
     one.
     """
     now = model_times([model_id])[model_id].clock(chain_now())
+    return _ids_usable_first.rows(limit, holder=holder, model_id=model_id, now=now)
+
+
+@Prepared
+def _ids_usable_first(holder: Any, model_id: Any, now: Any) -> QuerySet[Licence, int]:
     renewals = LicenceRenewal.objects.filter(licence_id=OuterRef("licence_id")).order_by("-event")
     ends = Coalesce(Subquery(renewals.values("expires_at")[:1]), F("expires_at"), output_field=BigIntegerField())
     cancelled = Exists(LicenceCancellation.objects.filter(licence_id=OuterRef("licence_id")))
     may_run = Plan.objects.annotate(can_run=F("flags").bitand(Right.RUN)).filter(can_run__gt=0)
     ended = Q(ends__gt=0, ends__lte=now) | Q(cancelled=True) | ~Q(plan_id__in=may_run.values("plan_id"))
     rows = licences_held(holder).filter(model_id=model_id).annotate(ends=ends, cancelled=cancelled)
-    return rows.order_by(Case(When(ended, then=1), default=0), "-event_id")
+    return rows.order_by(Case(When(ended, then=1), default=0), "-event_id").values_list("licence_id", flat=True)
 
 
 def model_ids_runnable(holder: str, *, licence_id: int | None = None) -> set[int]:
@@ -160,6 +167,16 @@ def licence_list_settled(holder: str, *, first: int = 0, limit: int = LIST_LIMIT
     ids = list(settled[first : first + limit])
     rows = {row.licence_id: row for row in Licence.objects.filter(licence_id__in=ids).select_related("event")}
     return licence_views({rows[licence_id]: holder for licence_id in ids if licence_id in rows})
+
+
+@Prepared
+def _with_events(licence_ids: Any) -> QuerySet[Licence]:
+    return Licence.objects.filter(licence_id__in=licence_ids).select_related("event")
+
+
+def licence_list(licence_ids: Sequence[int]) -> list[Licence]:
+    """Those of the licences that the index has, with the events that made them, in no order."""
+    return _with_events.rows(licence_ids=licence_ids)
 
 
 def licence_get(licence_id: int) -> LicenceView | None:

@@ -3,12 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from chain import selectors as chain
 from chain.finality import final_block
+from chain.prepared import Prepared
 from marketplace.licences.models import Licence, LicenceRenewal, Plan
 from marketplace.licences.selectors.licences import licence_views
 from marketplace.licences.tokens import NATIVE, token_get
@@ -54,13 +56,18 @@ def metered_terms(plan_ids: Iterable[int]) -> dict[int, MeteredTerms]:
     wanted = set(plan_ids)
     found = {
         row.plan_id: MeteredTerms(row.plan_id, row.token, row.price, row.calls, row.operator_id)
-        for row in Plan.objects.filter(plan_id__in=wanted)
+        for row in _plans.rows(plan_ids=wanted)
     }
     missing = wanted - found.keys()
     for plan_id, status in (chain.plan_states(missing) if missing else {}).items():
         terms = status.terms
         found[plan_id] = MeteredTerms(plan_id, terms.token, terms.price_units, terms.calls, terms.operator_id)
     return {plan_id: terms for plan_id, terms in found.items() if terms.calls}
+
+
+@Prepared
+def _plans(plan_ids: Any) -> QuerySet[Plan]:
+    return Plan.objects.filter(plan_id__in=plan_ids)
 
 
 @dataclass(frozen=True, slots=True)

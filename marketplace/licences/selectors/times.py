@@ -6,11 +6,14 @@ Suspensions lapse on the chain without a transaction; here, by the same rule, wi
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from chain.models import BlockHeader
+from chain.prepared import Prepared
 from marketplace.licences.models import Suspension, SuspensionConfirmation, SuspensionEnd
 
 
@@ -62,7 +65,7 @@ def model_times(model_ids: Iterable[int]) -> dict[int, ModelTimes]:
     """The suspensions of each of these models, in three queries; every id has an entry."""
     ids = set(model_ids)
     begun: dict[int, list[Suspension]] = defaultdict(list)
-    for row in Suspension.objects.filter(model_id__in=ids).select_related("event").order_by("event"):
+    for row in _suspensions.rows(model_ids=ids):
         begun[row.model_id].append(row)
     if not begun:
         return dict.fromkeys(ids, ModelTimes())
@@ -73,9 +76,18 @@ def model_times(model_ids: Iterable[int]) -> dict[int, ModelTimes]:
 
 def chain_now() -> int:
     """Block time of now, for display: the server's clock, or the newest indexed block's where that is ahead."""
-    newest = BlockHeader.objects.filter(chain_id=settings.CHAIN_ID).order_by("-number").values_list("timestamp")
-    found = newest.first()
-    return max(int(timezone.now().timestamp()), found[0] if found else 0)
+    return max(int(timezone.now().timestamp()), _newest_timestamp.first(chain_id=settings.CHAIN_ID) or 0)
+
+
+@Prepared
+def _suspensions(model_ids: Any) -> QuerySet[Suspension]:
+    return Suspension.objects.filter(model_id__in=model_ids).select_related("event").order_by("event")
+
+
+@Prepared
+def _newest_timestamp(chain_id: Any) -> QuerySet[BlockHeader, int]:
+    headers = BlockHeader.objects.filter(chain_id=chain_id).order_by("-number")
+    return headers.values_list("timestamp", flat=True)[:1]
 
 
 def _times(model_id: int, begun: list[Suspension], confirmed: dict[int, int], ended: list[SuspensionEnd]) -> ModelTimes:

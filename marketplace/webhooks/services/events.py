@@ -12,6 +12,7 @@ from django.db.models import Min, Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from chain.prepared import Prepared
 from marketplace.celery import app as celery_app
 from marketplace.webhooks.models import DeliveryState, EventKind, WebhookDelivery, WebhookEndpoint, WebhookEvent
 from marketplace.webhooks.selectors import is_due
@@ -31,7 +32,7 @@ def event_record(*, account_id: Any, kind: EventKind, subject: uuid.UUID, data: 
 
     Nothing is written where no endpoint of the account wants the kind. `data` has ids and states, never a payload.
     """
-    wanted = WebhookEndpoint.objects.filter(account_id=account_id, disabled_at=None)
+    wanted = _enabled.rows(account_id=account_id)
     endpoints = [endpoint for endpoint in wanted if kind in endpoint.kinds]
     if not endpoints:
         return
@@ -45,6 +46,11 @@ def event_record(*, account_id: Any, kind: EventKind, subject: uuid.UUID, data: 
         delivery.save(force_insert=True)
     numbers = [delivery.pk for delivery in deliveries]
     transaction.on_commit(lambda: _announce(numbers))
+
+
+@Prepared
+def _enabled(account_id: Any) -> QuerySet[WebhookEndpoint]:
+    return WebhookEndpoint.objects.filter(account_id=account_id, disabled_at=None)
 
 
 def webhooks_sweep() -> None:
