@@ -74,11 +74,11 @@ def job_run(*, job_id: UUID | None = None) -> bool:
     job = services.job_claim_next() if job_id is None else services.job_claim(job_id=job_id)
     if job is None:
         return False
-    cancelled = threading.Event()
     try:
-        with LeaseKeeper(job, cancelled):
+        with LeaseKeeper(job) as keeper:
             licence = _licence_check(job)
-            result = _result(job, cancelled)
+            result = _result(job, keeper)
+            keeper.told_wait()
             fault_point("worker.result_ready")
             return services.job_succeed(job=job, result=result, licence=licence)
     except WeighhouseError as error:
@@ -126,7 +126,7 @@ def _licence_check(job: Job) -> services.CheckedAt:
     return state
 
 
-def _result(job: Job, cancelled: threading.Event) -> RunResult:
+def _result(job: Job, keeper: "LeaseKeeper") -> RunResult:
     request = job_request(job)
     if request is None:
         raise JobPayloadDeletedError("The inputs of this job were deleted before it ran.")
@@ -134,7 +134,7 @@ def _result(job: Job, cancelled: threading.Event) -> RunResult:
     fault_point("worker.during_job")
     # What an upload holds is checked by the pool, as all inputs are.
     inputs = inputs_resolve(job, request["inputs"])
-    tell = TextTeller(job)
+    tell, cancelled = TextTeller(job, after=keeper.told_wait), keeper.lost
     # What was told is had, whatever becomes of the job: where too many failed after that, text comes with the result.
     streams = spec.task in TASKS and TASKS[spec.task].streams
     may_tell = streams and services.text_may_be_told(account_id=job.account_id)
@@ -187,20 +187,24 @@ def _attempt_failed(job: Job, error: WeighhouseError) -> None:
 
 
 class LeaseKeeper:
-    """Renews a job's lease from a thread of its own while the block runs.
+    """Tells that a job runs and renews its lease, from a thread of its own while the block runs.
 
     `lost` is set where the job is no longer this worker's: it was cancelled, or another worker has it.
     """
 
-    def __init__(self, job: Job, lost: threading.Event) -> None:
-        self._lost = lost
+    def __init__(self, job: Job) -> None:
         self._job = job
-        self._done = threading.Event()
+        self.lost = threading.Event()
+        self._done, self._told = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{job.pk}", daemon=True)
 
     def __enter__(self) -> "LeaseKeeper":
         self._thread.start()
         return self
+
+    def told_wait(self) -> None:
+        """Until it was told that the job runs: what is told from here on comes after that."""
+        self._told.wait(_LOOK_S)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -210,8 +214,12 @@ class LeaseKeeper:
 
     def _keep(self) -> None:
         try:
+            try:
+                services.job_running_tell(self._job)
+            finally:
+                self._told.set()
             renew_at = time.monotonic() + settings.JOB_LEASE_S / 3
-            while not self._lost.is_set() and not self._done.wait(min(_LOOK_S, settings.JOB_LEASE_S / 3)):
+            while not self.lost.is_set() and not self._done.wait(min(_LOOK_S, settings.JOB_LEASE_S / 3)):
                 if time.monotonic() < renew_at:
                     self._try(services.job_is_held)
                     continue
@@ -223,7 +231,7 @@ class LeaseKeeper:
     def _try(self, step: Callable[..., bool]) -> None:
         try:
             if not step(job=self._job):
-                self._lost.set()
+                self.lost.set()
         except DatabaseError as error:
             # The next look may succeed in time; if not, the lease passes and the result is not stored.
             logger.warning("The lease of job %s could not be renewed: %s", self._job.pk, error)

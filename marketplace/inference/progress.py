@@ -1,6 +1,7 @@
 """What a worker tells about a job while it runs."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from marketplace.inference import events
@@ -25,10 +26,11 @@ class TextTeller:
     """Tells the text that a model generates, piece by piece. For one attempt; not thread-safe.
 
     The first piece goes out at once. Those that follow within `BATCH_S` go together. `close` tells what is left.
+    `after` is called before anything is told.
     """
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, job: Job, *, after: Callable[[], None] = lambda: None) -> None:
+        self._job, self._after = job, after
         self._pending: dict[int, _Pending] = {}
         self._told_at = 0.0
         self._chars = 0
@@ -53,6 +55,7 @@ class TextTeller:
         for position, pending in self._pending.items():
             if not pending.text:
                 continue
+            self._after()
             data = {"attempt": self._job.attempts, "position": position, "at": pending.at, "text": pending.text}
             events.job_event_add(self._job.pk, events.TEXT, data)
             pending.at, pending.text = pending.at + len(pending.text), ""

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 
 from django.conf import settings
 from weighhouse.core.errors import WeighhouseError
@@ -28,6 +29,7 @@ from marketplace.licences.errors import (
     LicenceWrongModelError,
 )
 from marketplace.licences.models import KeyDelivery, Right
+from marketplace.licences.selectors import MeteredTerms
 
 # How many of a holder's licences of one model are asked about when the caller names none.
 CANDIDATE_LIMIT = 100
@@ -103,14 +105,13 @@ def licence_purchases(states: list[LicenceState]) -> dict[int, str]:
     return found
 
 
-def licences_served_here(states: list[LicenceState]) -> list[LicenceState]:
+def licences_served_here(states: list[LicenceState], terms: Mapping[int, MeteredTerms]) -> list[LicenceState]:
     """Those of the licences that this site may serve: unmetered ones, and those whose calls its operator attests.
 
-    Only the holder of an operator's key can report what was used, and only reports let the publisher be paid for it. So
-    no other site serves a metered plan. Raises `licence.foreign_operator` where none is left, and what the gateway
-    raises.
+    `terms` are those of their plans that count calls. Only the holder of an operator's key can report what was used,
+    and only reports let the publisher be paid for it. So no other site serves a metered plan. Raises
+    `licence.foreign_operator` where none is left, and what the gateway raises.
     """
-    terms = selectors.metered_terms(state.plan_id for state in states if state.calls)
     served = [state for state in states if not state.calls or _is_this_site(terms[state.plan_id].operator_id)]
     if not served:
         state = states[0]

@@ -1,5 +1,7 @@
 """Redis or Valkey: Celery's broker and the cache that throttles share."""
 
+import sys
+
 from marketplace.settings.base import DEMO, VAR_DIR
 from marketplace.settings.env import env
 
@@ -11,6 +13,8 @@ BROKER_URL = env.str("BROKER_URL", "redis://127.0.0.1:6379/0")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": BROKER_URL}}
 
 CELERY_BROKER_URL = BROKER_URL
+# `marketplace.celery` closes what is old or broken.
+CELERY_DB_REUSE_MAX = sys.maxsize
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True

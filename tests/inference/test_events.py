@@ -45,6 +45,7 @@ def kinds(found: list[events.JobEvent]) -> list[str]:
 
 def test_events_of_a_job_are_told_in_order_and_resumed_behind_each(job):
     claimed = services.job_claim(job_id=job.pk)
+    services.job_running_tell(claimed)
     events.job_event_add(job.pk, events.TEXT, {"text": "goods"})
     services.job_cancel(account=job.account, job_id=claimed.pk)
     found = events.job_events_read(job.pk)
@@ -56,7 +57,7 @@ def test_events_of_a_job_are_told_in_order_and_resumed_behind_each(job):
 
 
 def test_events_that_a_transaction_takes_back_are_not_told(job, settings):
-    services.job_claim(job_id=job.pk)
+    services.job_running_tell(services.job_claim(job_id=job.pk))
     settings.JOB_MAX_CANCELLED_RUNNING = 0
     with pytest.raises(JobCancelLimitError):
         services.job_cancel(account=job.account, job_id=job.pk)

@@ -89,6 +89,14 @@ def test_acceptance_holds_and_commits_to_the_same_inputs_as_the_receipt(create, 
     assert {name: acceptance["message"][name] for name in same} == {name: receipt[name] for name in same}
 
 
+def test_acceptance_is_there_as_soon_as_the_job_is(create, worker_key, monkeypatch):
+    job = create()
+    stored = Receipt.objects.get(pk=job.pk).acceptance
+    monkeypatch.setattr(issuing, "worker_key_sign", None)
+    assert acceptance_issue(job=job) == stored
+    assert on_chain(canonical.dumps(stored), keys=keys_listed()).ok
+
+
 def test_salts_differ_between_equal_jobs(create, finish, worker_key):
     one, two = (message_of(finish(create())) for _ in range(2))
     assert one["inputHash"] != two["inputHash"]
@@ -105,8 +113,9 @@ def test_receipt_is_signed_when_the_end_of_a_job_is_stored_and_no_transaction_is
         held.append(connection.in_atomic_block)
         return real(key, digest)
 
+    job = create()
     monkeypatch.setattr(issuing, "worker_key_sign", sign)
-    job = finish(create())
+    finish(job)
     assert held == [False]
     assert Receipt.objects.get(pk=job.pk).digest
 

@@ -1,4 +1,4 @@
-"""Signing acceptances and receipts. Never inside a transaction: a signature takes milliseconds of the write lock."""
+"""Signing acceptances and receipts."""
 
 import logging
 import re
@@ -68,14 +68,23 @@ def output_commit(outputs: list[Any]) -> Commitment:
         raise OutputInvalidError(message) from None
 
 
+def receipt_open(*, job: Job, commitment: Commitment) -> None:
+    """The row of a job that is being accepted, with its signed acceptance where this site can sign one.
+
+    It is signed in the job's transaction: a write of its own would hold up the worker, which has the job by then.
+    """
+    receipt = _opened(job, commitment)
+    receipt.acceptance = _acceptance(job, receipt)
+    _insert(receipt)
+
+
 def receipts_open(accepted: Iterable[tuple[Job, Commitment]]) -> None:
-    """The rows of jobs that are being accepted, in their transaction."""
-    _insert(
-        *(
-            Receipt(job=job, input_hash=commitment.hash, input_salt=payload_encrypt(job.pk, commitment.salt.hex()))
-            for job, commitment in accepted
-        )
-    )
+    """The rows of many jobs, in their transaction. Their acceptances are signed when somebody asks for them."""
+    _insert(*(_opened(job, commitment) for job, commitment in accepted))
+
+
+def _opened(job: Job, commitment: Commitment) -> Receipt:
+    return Receipt(job=job, input_hash=commitment.hash, input_salt=payload_encrypt(job.pk, commitment.salt.hex()))
 
 
 def receipt_output(*, job: Job, commitment: Commitment) -> None:
@@ -89,6 +98,14 @@ def acceptance_issue(*, job: Job) -> dict[str, Any] | None:
     receipt = _of_job.first(job_id=job.pk)
     if receipt is None or receipt.acceptance is not None:
         return None if receipt is None else receipt.acceptance
+    document = _acceptance(job, receipt)
+    if document is None or _accept(job_id=job.pk, document=document) == 1:
+        return document
+    # Somebody was faster: the buyer must see one acceptance, however often it asks.
+    return Receipt.objects.values_list("acceptance", flat=True).get(pk=job.pk)
+
+
+def _acceptance(job: Job, receipt: Receipt) -> dict[str, Any] | None:
     key = worker_key_active()
     if key is None:
         return None
@@ -100,15 +117,10 @@ def acceptance_issue(*, job: Job) -> dict[str, Any] | None:
         "issuedAt": unix_s(timezone.now()),
     }
     try:
-        statement = _signed(ACCEPTANCE_KIND, message, key)
+        return _signed(ACCEPTANCE_KIND, message, key).json()
     except WeighhouseError as error:
         logger.error("The acceptance of job %s cannot be signed: %s", job.pk, error.message)
         return None
-    document = statement.json()
-    if _accept(job_id=job.pk, document=document) == 1:
-        return document
-    # Somebody was faster: the buyer must see one acceptance, however often it asks.
-    return Receipt.objects.values_list("acceptance", flat=True).get(pk=job.pk)
 
 
 def receipt_issue(*, job_id: UUID) -> bool:

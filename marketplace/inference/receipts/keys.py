@@ -45,7 +45,7 @@ def _newest_valid(chain_id: Any, market: Any, now: Any) -> QuerySet[WorkerKey]:
 
 
 def worker_key_sign(key: WorkerKey, digest: bytes) -> str:
-    """Sign with a worker key. Takes milliseconds: no transaction should be open. Raises WorkerKeyError."""
+    """Sign with a worker key. Raises WorkerKeyError."""
     if key.secret is None:
         raise WorkerKeyError(f"The worker key {key.address} was retired or revoked.")
     try:

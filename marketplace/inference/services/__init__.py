@@ -22,6 +22,7 @@ from marketplace.inference.services.running import (
     job_succeed,
 )
 from marketplace.inference.services.sweeping import jobs_sweep
+from marketplace.inference.services.telling import job_running_tell
 from marketplace.inference.services.uploading import input_upload_delete, input_upload_receive, upload_files_tidy
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "job_payload_delete",
     "job_quote",
     "job_retry",
+    "job_running_tell",
     "job_succeed",
     "jobs_sweep",
     "payloads_purge",

@@ -13,7 +13,7 @@ from marketplace.inference import events, ledger
 from marketplace.inference.errors import JobTaskUnsupportedError
 from marketplace.inference.models import Job, JobState
 from marketplace.inference.payloads import request_mac
-from marketplace.inference.receipts.issuing import Commitment, input_commit, receipts_open
+from marketplace.inference.receipts.issuing import Commitment, input_commit, receipt_open
 from marketplace.inference.services.idempotency import Asked, row_once
 from marketplace.inference.services.inputs import inputs_accept
 from marketplace.inference.services.keeping import payloads_write
@@ -116,7 +116,7 @@ def _job_store(job: Job, offer: Offer, request: dict[str, Any], commitment: Comm
         _job_insert(job)
         ledger.call_enter(job=job, calls=wanted, **placed.entry)
         payloads_write([(job, request)])
-        receipts_open([(job, commitment)])
+        receipt_open(job=job, commitment=commitment)
         job_tell(job.pk, events.STATE, state=JobState.QUEUED, attempt=0, error=None)
         transaction.on_commit(lambda: job_enqueue(job_id=job.pk))
 

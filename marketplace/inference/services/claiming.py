@@ -16,10 +16,8 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 
 from chain.prepared import Changes, Prepared, PreparedUpdate
-from marketplace.inference import events
 from marketplace.inference.models import AccountTurn, Batch, Job, JobState
 from marketplace.inference.services.moves import is_due
-from marketplace.inference.services.telling import job_tell
 
 # Each look that finds nothing to take means that another worker took something meanwhile.
 LOOKS = 50
@@ -125,10 +123,7 @@ def _start(job_id: UUID, now: datetime) -> Job | None:
     until = now + timedelta(seconds=settings.JOB_LEASE_S)
     if _lease(job_id=job_id, now=now, token=uuid.uuid4(), until=until) != 1:
         return None
-    job = _started.first(job_id=job_id)
-    if job is not None:
-        job_tell(job_id, events.STATE, state=JobState.RUNNING, attempt=job.attempts, error=None)
-    return job
+    return _started.first(job_id=job_id)
 
 
 @PreparedUpdate

@@ -83,10 +83,10 @@ def offer_find(*, account: Account, model_id: int, licence_id: int | None, trial
         if trial is not None and is_open and trials_are_offered(model_id):
             return _trial_offer(model_id, trial)
         raise
-    usable = licences_served_here(usable)
+    terms = metered_terms(state.plan_id for state in usable if state.calls)
+    usable = licences_served_here(usable, terms)
     purchases = licence_purchases(usable)
     states = [state for state in usable if state.licence_id in purchases]
-    terms = metered_terms(state.plan_id for state in states if state.calls)
     return Offer(states[0].block_number, states[0].block_hash, states, purchases, terms)
 
 

@@ -7,6 +7,12 @@ from uuid import UUID
 from django.db import transaction
 
 from marketplace.inference import events
+from marketplace.inference.models import Job, JobState
+
+
+def job_running_tell(job: Job) -> None:
+    """Tell who follows the job that a worker has it."""
+    events.job_event_add(job.pk, events.STATE, {"state": JobState.RUNNING, "attempt": job.attempts, "error": None})
 
 
 def job_tell(job_id: UUID, kind: str, **data: Any) -> None:
