@@ -1,6 +1,5 @@
 """Text on its way: told in pieces by a worker, put together by whoever reads it, and never more than the result."""
 
-import threading
 from datetime import timedelta
 
 import pytest
@@ -141,13 +140,25 @@ def test_reader_of_a_job_that_failed_or_whose_result_is_gone_is_told_so(job):
 
 
 def test_job_cancelled_while_a_worker_has_it_is_noticed_by_the_worker(job):
-    cancelled = threading.Event()
-    with execution.LeaseKeeper(job, cancelled):
+    with execution.LeaseKeeper(job) as keeper:
         services.job_cancel(account=job.account, job_id=job.pk)
-        assert cancelled.wait(30)
-    kept = threading.Event()
-    with execution.LeaseKeeper(Job(pk=job.pk, lease_token=job.lease_token), kept):
-        assert kept.wait(30)  # cancelled before it began
+        assert keeper.lost.wait(30)
+    with execution.LeaseKeeper(Job(pk=job.pk, lease_token=job.lease_token)) as keeper:
+        assert keeper.lost.wait(30)  # cancelled before it began
+
+
+def test_nothing_is_told_of_a_run_before_it_is_told_that_the_job_runs(job, monkeypatch):
+    told = []
+
+    def running_tell(_job):
+        time.sleep(0.2)
+        told.append("running")
+
+    monkeypatch.setattr(services, "job_running_tell", running_tell)
+    monkeypatch.setattr(execution.events, "job_event_add", lambda _id, kind, _data: told.append(kind))
+    with execution.LeaseKeeper(job) as keeper:
+        TextTeller(job, after=keeper.told_wait)(0, "goods")
+    assert told == ["running", "text"]
 
 
 def test_run_of_a_job_that_was_cancelled_stops_and_changes_nothing(job, monkeypatch):
