@@ -1,5 +1,6 @@
 """Text on its way: told in pieces by a worker, put together by whoever reads it, and never more than the result."""
 
+import time
 from datetime import timedelta
 
 import pytest
