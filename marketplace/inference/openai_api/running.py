@@ -9,7 +9,7 @@ from typing import Any
 from weighhouse.core.errors import WeighhouseError
 
 from marketplace.accounts.models import Account
-from marketplace.inference import events, services, streams
+from marketplace.inference import events, selectors, services, streams
 from marketplace.inference.errors import JobPayloadDeletedError, JobTaskUnsupportedError
 from marketplace.inference.models import Job, JobState
 from marketplace.inference.openai_api.errors import JobFailedError, JobNotInTimeError, JobTextDiffersError
@@ -144,7 +144,7 @@ def _rest(job: Job, result: Result, sent: dict[int, str]) -> Iterator[Piece]:
 
 
 def _result(job: Job) -> Result:
-    job.refresh_from_db()
+    job = selectors.job_get(account=job.account, job_id=job.pk)
     if job.is_open:
         raise JobNotInTimeError(
             f"The job did not end within {streams.LONGEST_S:.0f} s. GET /api/v1/jobs/{job.pk} says what became of it.",
