@@ -17,7 +17,7 @@ from models_registry.runtime.runner import Runner, weights_bytes
 from models_registry.runtime.specs import BASE_BYTES, DTYPES, RunnerSpec, RunResult, SandboxConfig
 from models_registry.runtime.starter import RunnerStarter
 from models_registry.runtime.tasks import TASKS
-from models_registry.runtime.turns import Call, Suspects, Turns
+from models_registry.runtime.turns import Call, Suspects, Turns, rows_for
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +27,10 @@ Key = tuple[str, str, str, str]
 class _Slot(Holder):
     """A release's place. `turns` says who is next; `turn` is held while its runner is used or started."""
 
-    def __init__(self, charge: int, *, key: Key, most_waiting: int) -> None:
+    def __init__(self, charge: int, *, key: Key, turns: Turns) -> None:
         super().__init__(charge)
         self.key = key
-        self.turns = Turns(most_waiting=most_waiting)
+        self.turns = turns
         self.turn = threading.Lock()
         self.runner: Runner | None = None
         self.is_measured = False
@@ -245,7 +245,8 @@ class RunnerPool:
             self._memory.check_open()
             slot = self._slots.get(spec.key)
             if slot is None:
-                slot = _Slot(charge or _charge(spec), key=spec.key, most_waiting=self._most_waiting)
+                turns = Turns(most_waiting=self._most_waiting, most_rows=rows_for(self.plan.config.threads))
+                slot = _Slot(charge or _charge(spec), key=spec.key, turns=turns)
                 self._slots[spec.key] = slot
             slot.users += 1
             return slot

@@ -22,6 +22,8 @@ from models_registry.runtime.exchange import CANCELLED, OnText
 from models_registry.runtime.specs import RunResult
 
 MOST_ROWS = 32  # inputs of one joined request
+# With more a batch is hardly cheaper by the input; with fewer, half of a crowd is answered while the other half runs.
+_ROWS_OF_A_THREAD, _FEWEST_ROWS = 8, 16
 MOST_EXTENT = 16_384  # characters of the calls that a leader takes along
 # A call that is much longer than the leader's would make the leader wait; shorter ones would wait anyway.
 _LONGER, _SHORT = 4, 512
@@ -92,10 +94,10 @@ class Call:
 
 
 class Turns:
-    """The turns of one runner. Thread-safe. `most_waiting` bounds the calls that wait."""
+    """The turns of one runner. Thread-safe. `most_waiting` bounds the calls that wait, `most_rows` a joined request."""
 
-    def __init__(self, *, most_waiting: int) -> None:
-        self._most_waiting = most_waiting
+    def __init__(self, *, most_waiting: int, most_rows: int = MOST_ROWS) -> None:
+        self._most_waiting, self._most_rows = most_waiting, most_rows
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
         self._queues: OrderedDict[str, deque[Call]] = OrderedDict()
@@ -254,7 +256,7 @@ class Turns:
     def _await_others(self) -> None:
         """A moment's wait for the calls of the turn before, whose threads are on their way back."""
         now = time.monotonic()
-        awaited = min(self._before, MOST_ROWS) if now - self._ended_at < _RECENT_S else 1
+        awaited = min(self._before, self._most_rows) if now - self._ended_at < _RECENT_S else 1
         until = now + _GATHER_S
         while 1 + self._waiting() < awaited and (left := until - time.monotonic()) > 0:
             self._arrived.wait(left)
@@ -268,7 +270,7 @@ class Turns:
         def fits(call: Call) -> bool:
             return (
                 call.joins
-                and rows + len(call.inputs) <= MOST_ROWS
+                and rows + len(call.inputs) <= self._most_rows
                 and total + sum(call.extents) <= MOST_EXTENT
                 and max(call.extents) <= longest
                 and call.parameters == leader.parameters
@@ -324,6 +326,11 @@ class Suspects:
     def __contains__(self, who: Hashable) -> bool:
         with self._lock:
             return self._until.get(who, 0.0) > time.monotonic()
+
+
+def rows_for(threads: int) -> int:
+    """How many inputs a joined request of a runner with so many threads may have."""
+    return min(MOST_ROWS, max(_FEWEST_ROWS, _ROWS_OF_A_THREAD * threads))
 
 
 def extent(value: Any) -> int:

@@ -5,7 +5,7 @@ import pytest
 
 from models_registry.runtime.errors import RunnerBusyError, RunnerCancelledError
 from models_registry.runtime.specs import RunResult
-from models_registry.runtime.turns import MOST_ROWS, Call, State, Suspects, Turns
+from models_registry.runtime.turns import MOST_ROWS, Call, State, Suspects, Turns, rows_for
 from tests.runtime.support import eventually
 
 ANSWER = RunResult(outputs=[], fingerprint={}, timings={}, usage={})
@@ -84,6 +84,14 @@ def test_turn_is_bounded_in_rows_and_in_characters(turns):
     leader = leading(long, text="x" * 4000)
     entered(long, *(call("flood", "x" * 4000) for _ in range(20)))
     assert len(long.gather(leader)) == 1 + 4
+
+
+def test_runner_with_more_threads_is_given_more_rows_at_once():
+    assert [rows_for(threads) for threads in (1, 2, 3, 4, 64)] == [16, 16, 24, 32, 32]
+    turns = Turns(most_waiting=64, most_rows=rows_for(1))
+    leader = leading(turns)
+    entered(turns, *(call("flood") for _ in range(60)))
+    assert len(turns.gather(leader)) == 16
 
 
 def test_short_call_takes_no_long_one_along_and_a_long_one_takes_short_ones(turns):
