@@ -49,7 +49,15 @@ class Group:
     def memory_used(self) -> int:
         """Bytes charged to the group, file pages that it brought in included."""
         name = "memory.usage_in_bytes" if self.version == 1 else "memory.current"
-        return int(_read(self.memory / name) or 0)
+        try:
+            # Read after each run: a file object with its decoder would take ten times as long.
+            descriptor = os.open(f"{self.memory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return int(os.read(descriptor, 32))
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return 0
 
     def kill(self) -> None:
         """End every process of the group."""

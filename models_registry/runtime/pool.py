@@ -17,7 +17,7 @@ from models_registry.runtime.runner import Runner, weights_bytes
 from models_registry.runtime.specs import BASE_BYTES, DTYPES, RunnerSpec, RunResult, SandboxConfig
 from models_registry.runtime.starter import RunnerStarter
 from models_registry.runtime.tasks import TASKS
-from models_registry.runtime.turns import Call, Suspects, Turns
+from models_registry.runtime.turns import Call, Suspects, Turns, rows_for
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +27,10 @@ Key = tuple[str, str, str, str]
 class _Slot(Holder):
     """A release's place. `turns` says who is next; `turn` is held while its runner is used or started."""
 
-    def __init__(self, charge: int, *, key: Key, most_waiting: int) -> None:
+    def __init__(self, charge: int, *, key: Key, turns: Turns) -> None:
         super().__init__(charge)
         self.key = key
-        self.turns = Turns(most_waiting=most_waiting)
+        self.turns = turns
         self.turn = threading.Lock()
         self.runner: Runner | None = None
         self.is_measured = False
@@ -139,29 +139,38 @@ class RunnerPool:
         slot.turns.enter(call)
         try:
             while slot.turns.wait(call):
-                self._lead(spec, slot, call)
+                answers = self._lead(spec, slot, call)
+                if answers:
+                    # The runner is at the next request while these are handed out.
+                    slot.turns.pass_on(call)
+                for answered, result in answers:
+                    answered.end(result)
                 slot.turns.release(call)
         except BaseException:
             slot.turns.leave(call)
             raise
         return call.result()
 
-    def _lead(self, spec: RunnerSpec, slot: _Slot, call: Call) -> None:
-        """A turn: make sure that there is a runner, and run what may run together."""
+    def _lead(self, spec: RunnerSpec, slot: _Slot, call: Call) -> list[tuple[Call, RunResult]]:
+        """A turn: make sure that there is a runner, and run what may run together. Empty where the calls wait again.
+
+        The turn lasts until the answer is checked, so that a runner which lied is given no other request.
+        """
         if not slot.turn.acquire(timeout=max(0.0, call.until - time.monotonic())):
             raise slot.turns.busy("Other runs of this model took all the time that this one had.")
         try:
             runner, load_s = self._ready(spec, slot, until=call.until)
             calls = slot.turns.gather(call)
             try:
-                self._run(runner, calls, load_s)
+                answers = self._run(runner, calls, load_s)
             except BaseException as error:
                 if runner.is_closed:
                     self._drop(slot)
                 if not self._is_settled(slot, calls, error):
                     raise
-            else:
-                self._settle(slot)
+                return []
+            self._settle(slot)
+            return answers
         finally:
             try:
                 if slot.gives_way:
@@ -183,8 +192,8 @@ class RunnerPool:
         slot.runner = self._started(spec, slot)
         return slot.runner, time.monotonic() - before
 
-    def _run(self, runner: Runner, calls: list[Call], load_s: float) -> None:
-        """One request for all calls; each gets its result."""
+    def _run(self, runner: Runner, calls: list[Call], load_s: float) -> list[tuple[Call, RunResult]]:
+        """One request for all calls, and the result of each."""
         leader = calls[0]
         results = runner.run_joined(
             [call.inputs for call in calls],
@@ -192,12 +201,13 @@ class RunnerPool:
             until=time.monotonic() + min(call.deadline_s for call in calls),
             on_text=leader.on_text,
             is_cancelled=lambda: all(call.is_cancelled() for call in calls),
+            on_sent=leader.is_under_way.set,
         )
         now = time.monotonic()
-        for call, result in zip(calls, results, strict=True):
-            timings = {**result.timings, "load_s": load_s if call is leader else 0.0}
-            wait_s = max(0.0, now - call.asked_at - sum(timings.values()))
-            call.end(replace(result, timings={**timings, "wait_s": wait_s}))
+        return [
+            (call, _with_waits(result, call, now=now, load_s=load_s if call is leader else 0.0))
+            for call, result in zip(calls, results, strict=True)
+        ]
 
     def _is_settled(self, slot: _Slot, calls: list[Call], error: BaseException) -> bool:
         """Whether a failure is no call's own yet: those that ran together wait again, each for a turn of its own.
@@ -229,12 +239,15 @@ class RunnerPool:
             raise
 
     def _enter(self, spec: RunnerSpec) -> _Slot:
-        charge = BASE_BYTES + 2 * weights_bytes(spec.release_path)
+        # Before the lock is held, as it may read a disk.
+        charge = 0 if spec.key in self._slots else _charge(spec)
         with self._memory.changed:
             self._memory.check_open()
-            if spec.key not in self._slots:
-                self._slots[spec.key] = _Slot(charge, key=spec.key, most_waiting=self._most_waiting)
-            slot = self._slots[spec.key]
+            slot = self._slots.get(spec.key)
+            if slot is None:
+                turns = Turns(most_waiting=self._most_waiting, most_rows=rows_for(self.plan.config.threads))
+                slot = _Slot(charge or _charge(spec), key=spec.key, turns=turns)
+                self._slots[spec.key] = slot
             slot.users += 1
             return slot
 
@@ -264,6 +277,17 @@ class RunnerPool:
                 runner.close()
         finally:
             self._memory.give_back(slot)
+
+
+def _charge(spec: RunnerSpec) -> int:
+    """Bytes that a runner is estimated to use. Raises ModelUnloadableError where there are no weights."""
+    return BASE_BYTES + 2 * weights_bytes(spec.release_path)
+
+
+def _with_waits(result: RunResult, call: Call, *, now: float, load_s: float) -> RunResult:
+    timings = {**result.timings, "load_s": load_s}
+    wait_s = max(0.0, now - call.asked_at - sum(timings.values()))
+    return replace(result, timings={**timings, "wait_s": wait_s})
 
 
 def _at_fault(calls: list[Call], refusal: JoinedRefusal) -> set[Call]:

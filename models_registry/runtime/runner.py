@@ -74,6 +74,7 @@ class Runner:
             self._send({"task": spec.task, "dtype": spec.dtype}, until=until)
             ready = self._expect(self._receive(limit=_READY_LIMIT, until=until), "ready")
             self.facts = answers.facts(ready, task=spec.task)
+            self._surroundings = self._look_around()
         except BaseException as error:
             # Closing waits for the end of the log, so what the process said last is in it.
             self._process.close()
@@ -132,8 +133,9 @@ class Runner:
         until: float,
         on_text: OnText | None = None,
         is_cancelled: Callable[[], bool] = lambda: False,
+        on_sent: Callable[[], None] = lambda: None,
     ) -> list[RunResult]:
-        """As `run`, for several callers in one request; one result each.
+        """As `run`, for several callers in one request; one result each. `on_sent` is called once it was sent.
 
         Raises JoinedRefusal (the runner lives on) where inputs of some were refused.
         """
@@ -142,7 +144,9 @@ class Runner:
         self.jobs += len(calls)
         self._lives_on = False
         try:
-            reply = self._ask(inputs, parameters, until=until, on_text=on_text, is_cancelled=is_cancelled)
+            reply = self._ask(
+                inputs, parameters, until=until, on_text=on_text, is_cancelled=is_cancelled, on_sent=on_sent
+            )
             if len(calls) > 1 and _is_refusal(reply):
                 raise joining.JoinedRefusal(joining.refused_positions(reply, count=len(inputs)))
             done = self._expect(reply, "done")
@@ -172,6 +176,7 @@ class Runner:
         until: float,
         on_text: OnText | None,
         is_cancelled: Callable[[], bool],
+        on_sent: Callable[[], None],
     ) -> dict[str, Any]:
         """Send a request and return its last word, `done` or `failed`; pieces of text are handed on before."""
         if not self._process.channel.is_quiet():
@@ -197,6 +202,7 @@ class Runner:
             grace_s=max(_SHORTEST_GRACE_S, min(self.load_s, _LONGEST_GRACE_S)),
         )
         self._send(request, until=until, look=stop.look_early)
+        on_sent()
         while True:
             reply = self._receive(limit=most_bytes + _REPLY_OVERHEAD, until=until, look=stop.look)
             if reply.get("id") != identity:
@@ -239,19 +245,22 @@ class Runner:
         )
 
     def _fingerprint(self, shapes: list[list[int]], parameters: Mapping[str, Any]) -> dict[str, Any]:
+        fixed = self._surroundings
+        return {**fixed, "packages": {**fixed["packages"]}, "seed": parameters.get("seed", 0), "batches": shapes}
+
+    def _look_around(self) -> dict[str, Any]:
+        """What is the same in the fingerprint of every run."""
         return {
             "runtime": "weighhouse-runner/1",
             "python": platform.python_version(),
-            "packages": dict(_versions(self._plan.config.libraries)),
+            "packages": _versions(self._plan.config.libraries),
             "release_digest": self.spec.digest,
             "task": self.spec.task,
             "dtype": self.spec.dtype,
             "device": self.facts["device"],
             "cpu_capability": self.facts["cpu_capability"],
-            "seed": parameters.get("seed", 0),
             "threads": self._plan.config.threads,
             "isolation": self._plan.isolation,
-            "batches": shapes,
         }
 
     def _send(self, message: dict[str, Any], *, until: float, look: Callable[[], None] | None = None) -> None:

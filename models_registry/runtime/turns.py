@@ -22,12 +22,15 @@ from models_registry.runtime.exchange import CANCELLED, OnText
 from models_registry.runtime.specs import RunResult
 
 MOST_ROWS = 32  # inputs of one joined request
+# With more a batch is hardly cheaper by the input; with fewer, half of a crowd is answered while the other half runs.
+_ROWS_OF_A_THREAD, _FEWEST_ROWS = 8, 16
 MOST_EXTENT = 16_384  # characters of the calls that a leader takes along
 # A call that is much longer than the leader's would make the leader wait; shorter ones would wait anyway.
 _LONGER, _SHORT = 4, 512
 # After a turn of several calls their threads are likely to be back in a moment.
 _GATHER_S = 0.003
 _RECENT_S = 0.010
+_START_S = 0.005  # how long a turn that is over waits for the next one's request
 _LOOK_S = 0.05  # how often a waiting call looks whether it was cancelled
 _PATIENCE_S = 1.0
 _SUSPECT_S = 600.0
@@ -36,7 +39,7 @@ _LONGEST_RETRY_S = 60
 
 
 class State(Enum):
-    """Where a call is. LEADS: its thread holds the turn. TAKEN: another's turn answers it."""
+    """Where a call is. LEADS: its thread holds the turn, or hands out the answers. TAKEN: another's turn answers it."""
 
     WAITS = 1
     LEADS = 2
@@ -48,7 +51,8 @@ class State(Enum):
 class Call:
     """One caller's use of a runner. `until` is the monotonic time at which it stops waiting for a turn.
 
-    `joins` says whether it may share a request with calls of equal parameters.
+    `joins` says whether it may share a request with calls of equal parameters. Of a call that leads, `taken` are those
+    that it took along; `is_under_way` is set once its request is sent, or its turn is over.
     """
 
     inputs: list[Any]
@@ -64,6 +68,8 @@ class Call:
     asked_at: float = field(default_factory=time.monotonic)
     until: float = 0.0
     extents: list[int] = field(init=False)
+    taken: list["Call"] = field(default_factory=list)
+    is_under_way: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.until = self.asked_at + max(0.0, self.deadline_s)
@@ -88,18 +94,17 @@ class Call:
 
 
 class Turns:
-    """The turns of one runner. Thread-safe. `most_waiting` bounds the calls that wait."""
+    """The turns of one runner. Thread-safe. `most_waiting` bounds the calls that wait, `most_rows` a joined request."""
 
-    def __init__(self, *, most_waiting: int) -> None:
-        self._most_waiting = most_waiting
+    def __init__(self, *, most_waiting: int, most_rows: int = MOST_ROWS) -> None:
+        self._most_waiting, self._most_rows = most_waiting, most_rows
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
         self._queues: OrderedDict[str, deque[Call]] = OrderedDict()
         self._leader: Call | None = None
         self._last_buyer = ""
-        self._taken: list[Call] = []
         self._began_at = self._ended_at = 0.0
-        self._count = self._before = 1  # calls of this turn, and of the one before
+        self._before = 1  # calls of the turn that was answered last
         self._call_s = 0.0  # what a call took of late
 
     def enter(self, call: Call) -> None:
@@ -143,7 +148,7 @@ class Turns:
             taken = self._companions(leader)
             for call in taken:
                 call.state = State.TAKEN
-            self._taken, self._count = taken, 1 + len(taken)
+            leader.taken = taken
             return [leader, *taken]
 
     def put_back(self, calls: list[Call], *, alone: set[Call]) -> None:
@@ -162,16 +167,29 @@ class Turns:
             for call in self._queues.get(buyer, ()):
                 call.joins = False
 
-    def release(self, leader: Call) -> None:
-        """End the turn; the next one begins. Calls that it took along and left without an answer wait again."""
+    def pass_on(self, leader: Call) -> None:
+        """Let the next turn begin before the answers of this one are handed out, so that the runner need not wait.
+
+        Returns once the next request is under way, or after a moment: each answer wakes a thread, and all of those
+        would be in the way of the next leader's.
+        """
         with self._lock:
+            self._end_turn(leader)
+            following = self._leader
+        if following is not None:
+            following.is_under_way.wait(_START_S)
+        with self._lock:
+            self._note_return(leader)
+
+    def release(self, leader: Call) -> None:
+        """The turn is over; the next one begins. Calls that it took along and left without an answer wait again."""
+        with self._lock:
+            self._put_back([call for call in leader.taken if call.state is State.TAKEN], set())
             if self._leader is leader:
-                self._put_back([call for call in self._taken if call.state is State.TAKEN], set())
-                self._taken = []
-                self._leader, self._before, self._ended_at = None, self._count, time.monotonic()
-                took = (self._ended_at - self._began_at) / self._count
-                self._call_s = took if self._call_s == 0.0 else 0.8 * self._call_s + 0.2 * took
-                self._grant()
+                self._note_return(leader)
+                self._end_turn(leader)
+            leader.taken = []
+            self._grant()
 
     def leave(self, call: Call) -> None:
         """Whatever interrupted the caller, nothing is left of its call."""
@@ -220,13 +238,25 @@ class Turns:
             self._unqueue(call)
             self._last_buyer = call.buyer
             call.state = State.LEADS
-            self._leader, self._began_at, self._count = call, time.monotonic(), 1
+            self._leader, self._began_at = call, time.monotonic()
+            call.is_under_way.clear()
             call.ready.set()
+
+    def _end_turn(self, leader: Call) -> None:
+        took = (time.monotonic() - self._began_at) / (1 + len(leader.taken))
+        self._call_s = took if self._call_s == 0.0 else 0.8 * self._call_s + 0.2 * took
+        self._leader = None
+        leader.is_under_way.set()
+        self._grant()
+
+    def _note_return(self, leader: Call) -> None:
+        """The threads of a turn's calls will be back in a moment."""
+        self._before, self._ended_at = 1 + len(leader.taken), time.monotonic()
 
     def _await_others(self) -> None:
         """A moment's wait for the calls of the turn before, whose threads are on their way back."""
         now = time.monotonic()
-        awaited = min(self._before, MOST_ROWS) if now - self._ended_at < _RECENT_S else 1
+        awaited = min(self._before, self._most_rows) if now - self._ended_at < _RECENT_S else 1
         until = now + _GATHER_S
         while 1 + self._waiting() < awaited and (left := until - time.monotonic()) > 0:
             self._arrived.wait(left)
@@ -240,7 +270,7 @@ class Turns:
         def fits(call: Call) -> bool:
             return (
                 call.joins
-                and rows + len(call.inputs) <= MOST_ROWS
+                and rows + len(call.inputs) <= self._most_rows
                 and total + sum(call.extents) <= MOST_EXTENT
                 and max(call.extents) <= longest
                 and call.parameters == leader.parameters
@@ -296,6 +326,11 @@ class Suspects:
     def __contains__(self, who: Hashable) -> bool:
         with self._lock:
             return self._until.get(who, 0.0) > time.monotonic()
+
+
+def rows_for(threads: int) -> int:
+    """How many inputs a joined request of a runner with so many threads may have."""
+    return min(MOST_ROWS, max(_FEWEST_ROWS, _ROWS_OF_A_THREAD * threads))
 
 
 def extent(value: Any) -> int:

@@ -19,9 +19,10 @@ from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.runner import Runner
 from models_registry.runtime.specs import MIB, SandboxConfig
 from models_registry.runtime.starter import RunnerStarter
+from models_registry.runtime.wire import HostChannel
 from tests.hostile.test_runners import PARAMETERS, PAYLOADS
 from tests.runtime.support import eventually, family, is_running, spec_of
-from tests.runtime.test_joining import crowd
+from tests.runtime.test_joining import crowd, watched
 
 GENERATE = {"max_new_tokens": 4, "temperature": 0.0, "top_p": 1.0, "seed": 0, "stop": [], "truncate": True}
 
@@ -93,6 +94,21 @@ def test_forged_counts_by_input_end_the_runner_and_everybody_is_asked_about_alon
     assert [call.result().outputs for call in calls.calls] == [[[0.25, 0.5]]] * 3
     assert [call.result().fingerprint["batches"] for call in calls.calls] == [[[1, 3]]] * 3
     assert not is_running(pid)
+
+
+def test_runner_that_lied_is_given_no_other_request(pool, spec, monkeypatch):
+    """The turn is passed on once the answer is checked, not before."""
+    asked: list[tuple[HostChannel, list[str]]] = []
+    watched(monkeypatch, HostChannel, "send", lambda end, message, **_: asked.append((end, message.get("inputs", []))))
+    with crowd(pool, spec) as calls:
+        asked.clear()
+        calls.add("forged", buyer="a")
+        calls.add("good", buyer="b")
+        other = calls.add("good", {"normalise": False}, buyer="c")
+    assert other.result().outputs == [[0.25, 0.5]]
+    (liar, first), *rest = asked
+    assert first == ["forged", "good"] and len(rest) >= 3
+    assert all(end is not liar for end, _ in rest)
 
 
 @pytest.fixture

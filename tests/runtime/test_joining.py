@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from models_registry.runtime import joining
+from models_registry.runtime import joining, turns
 from models_registry.runtime.errors import InputError, ModelUnloadableError, RunnerBusyError, RunnerProtocolError
 from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.specs import MIB, RunnerSpec
+from models_registry.runtime.wire import HostChannel
 from tests.fixtures.weights import readable
 from tests.runtime.support import eventually, spec_of
 
@@ -44,6 +45,17 @@ def crowd(pool: RunnerPool, spec: RunnerSpec) -> Iterator[Crowd]:
         pool.run(spec, "good", {}, 60)
     with ThreadPoolExecutor(64) as threads, pool._slots[spec.key].turn:
         yield Crowd(pool, spec, threads)
+
+
+def watched(monkeypatch, owner: type, name: str, see: Callable[..., object]) -> None:
+    """Have `see` called before each call of a method."""
+    method = getattr(owner, name)
+
+    def seen(*values, **options):
+        see(*values, **options)
+        return method(*values, **options)
+
+    monkeypatch.setattr(owner, name, seen)
 
 
 def test_waiting_callers_run_in_one_batch_and_get_their_own_answers(pool, specs):
@@ -135,6 +147,19 @@ def test_flood_of_one_buyer_delays_anothers_call_by_one_turn(pool, specs):
         calls.add("good", {"max_new_tokens": 2}, buyer="single").add_done_callback(lambda _: ended.append("single"))
     # After the turn that ran, and perhaps a thread that was quicker to say so.
     assert ended.index("single") <= 2
+
+
+def test_runner_is_at_the_next_request_while_answers_are_handed_out(pool, specs, monkeypatch):
+    monkeypatch.setattr(turns, "_START_S", 60)
+    events: list[str] = []
+    watched(monkeypatch, HostChannel, "send", lambda *_, **__: events.append("request"))
+    watched(monkeypatch, turns.Call, "end", lambda *_: events.append("answer"))
+    with crowd(pool, specs[EMBED]) as calls:
+        events.clear()
+        calls.add("good", {"normalise": True}, buyer="a")
+        calls.add("good", {"normalise": False}, buyer="b")
+    assert all(call.result().outputs for call in calls.calls)
+    assert events == ["request", "request", "answer", "answer"]
 
 
 def test_crowded_runner_answers_busy_at_once(config, specs):

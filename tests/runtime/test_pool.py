@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models_registry.runtime import pool as pool_module
 from models_registry.runtime import room
 from models_registry.runtime.errors import (
     InputError,
@@ -44,6 +45,20 @@ def test_second_run_uses_the_loaded_runner(pool, specs):
     result = pool.run(specs[EMBED], "good", {}, 60)
     assert pool.pids()[specs[EMBED].key] == before
     assert result.timings["load_s"] == 0 and 0 < result.timings["run_s"] < 5
+
+
+def test_run_of_a_loaded_release_does_not_read_its_directory(pool, specs, monkeypatch):
+    pool.run(specs[EMBED], "good", {}, 60)
+    monkeypatch.setattr(pool_module, "weights_bytes", lambda path: pytest.fail("looked for weights"))
+    assert pool.run(specs[EMBED], "good", {}, 60).timings["load_s"] == 0
+
+
+def test_fingerprints_of_two_runs_share_nothing_that_one_could_change(pool, specs):
+    first, second = (pool.run(specs[EMBED], "good", {}, 60).fingerprint for _ in range(2))
+    first["packages"].clear()
+    first["batches"].clear()
+    assert second["packages"] and second["batches"] == [[1, 3]]
+    assert pool.run(specs[EMBED], "good", {}, 60).fingerprint == second
 
 
 def test_refused_input_starts_nothing(own_pool, specs):

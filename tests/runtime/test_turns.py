@@ -5,7 +5,7 @@ import pytest
 
 from models_registry.runtime.errors import RunnerBusyError, RunnerCancelledError
 from models_registry.runtime.specs import RunResult
-from models_registry.runtime.turns import MOST_ROWS, Call, State, Suspects, Turns
+from models_registry.runtime.turns import MOST_ROWS, Call, State, Suspects, Turns, rows_for
 from tests.runtime.support import eventually
 
 ANSWER = RunResult(outputs=[], fingerprint={}, timings={}, usage={})
@@ -84,6 +84,14 @@ def test_turn_is_bounded_in_rows_and_in_characters(turns):
     leader = leading(long, text="x" * 4000)
     entered(long, *(call("flood", "x" * 4000) for _ in range(20)))
     assert len(long.gather(leader)) == 1 + 4
+
+
+def test_runner_with_more_threads_is_given_more_rows_at_once():
+    assert [rows_for(threads) for threads in (1, 2, 3, 4, 64)] == [16, 16, 24, 32, 32]
+    turns = Turns(most_waiting=64, most_rows=rows_for(1))
+    leader = leading(turns)
+    entered(turns, *(call("flood") for _ in range(60)))
+    assert len(turns.gather(leader)) == 16
 
 
 def test_short_call_takes_no_long_one_along_and_a_long_one_takes_short_ones(turns):
@@ -227,6 +235,83 @@ def test_call_after_a_turn_of_many_waits_a_moment_for_the_others(turns, monkeypa
     others = entered(turns, call("a"), call("b"))
     thread.join()
     assert gathered == [back, *others]
+
+
+def test_next_turn_begins_before_the_answers_of_the_one_before_are_handed_out(turns):
+    leader, taken, following = leading(turns), call("a"), call("b", joins=False)
+    entered(turns, taken, following)
+    assert turns.gather(leader) == [leader, taken]
+    turns.pass_on(leader)
+    assert (taken.state, following.state) == (State.TAKEN, State.LEADS)
+    for one in (leader, taken):
+        one.end(ANSWER)
+    turns.release(leader)
+    assert following.state is State.LEADS
+    assert not turns.wait(leader) and not turns.wait(taken) and turns.wait(following)
+
+
+def test_turn_is_passed_on_once_the_next_request_is_under_way(turns, monkeypatch):
+    monkeypatch.setattr("models_registry.runtime.turns._START_S", 60)
+    leader, following = leading(turns), call("b")
+    turns.enter(following)
+    thread = threading.Thread(target=lambda: turns.pass_on(leader))
+    thread.start()
+    assert turns.wait(following)
+    thread.join(0.05)
+    assert thread.is_alive()
+    following.is_under_way.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_next_leader_that_leaves_keeps_no_answer_back(turns, monkeypatch):
+    monkeypatch.setattr("models_registry.runtime.turns._START_S", 60)
+    leader, following = leading(turns), call("b")
+    turns.enter(following)
+    thread = threading.Thread(target=lambda: turns.pass_on(leader))
+    thread.start()
+    assert turns.wait(following)
+    turns.leave(following)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_turn_does_not_wait_for_calls_that_are_still_being_answered(turns, monkeypatch):
+    leader, taken, following = leading(turns), call("a"), call("b", joins=False)
+    entered(turns, taken, following)
+    turns.gather(leader)
+    following.joins = True
+    monkeypatch.setattr("models_registry.runtime.turns._START_S", 60)
+    monkeypatch.setattr(turns._arrived, "wait", lambda left: pytest.fail("waited for calls without an answer"))
+    thread = threading.Thread(target=lambda: turns.pass_on(leader))
+    thread.start()
+    assert turns.wait(following) and turns.gather(following) == [following]
+    following.is_under_way.set()
+    thread.join()
+
+
+def test_calls_that_an_interrupted_leader_had_no_time_to_answer_wait_again(turns):
+    leader, first, second = leading(turns), call("a"), call("b")
+    entered(turns, first, second)
+    assert turns.gather(leader) == [leader, first, second]
+    turns.pass_on(leader)
+    first.end(ANSWER)
+    turns.leave(leader)
+    assert not turns.wait(first)
+    assert turns.wait(second) and second.joins
+
+
+def test_call_that_leaves_while_it_waits_is_no_turn_to_wait_for(turns, monkeypatch):
+    cancelled = threading.Event()
+    leader, given_up = leading(turns), call("a", cancelled=cancelled)
+    turns.enter(given_up)
+    cancelled.set()
+    monkeypatch.setattr("models_registry.runtime.turns._RECENT_S", 60)
+    monkeypatch.setattr(turns._arrived, "wait", lambda left: pytest.fail("waited for others that are not there"))
+    with pytest.raises(RunnerCancelledError):
+        turns.wait(given_up)
+    turns.leave(given_up)
+    assert turns.gather(leader) == [leader]
 
 
 def test_interrupted_call_hands_its_turn_on(turns):

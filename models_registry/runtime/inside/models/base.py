@@ -1,16 +1,26 @@
 """What all models share, and what all that read text share."""
 
 import inspect
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
+from models_registry.runtime.inside import batches
+from models_registry.runtime.inside.batches import Batch
+from models_registry.runtime.inside.models.workers import Workers
 from models_registry.runtime.inside.serve import Exchange, Refusal
 
 BATCH_SIZE = 32
 BATCH_TOKENS = 4096
 LONGEST = 8192
+# Of batches beside each other: with more rows a batch is hardly cheaper by the row, and its rows differ more in length.
+ROWS_ABREAST = 8
+MOST_ABREAST = 16
+# Networks whose forward keeps nothing between two calls, so that two threads may run it at once.
+_STATELESS = frozenset({"bert", "camembert", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta"})
 # Position tables of these start behind the padding token's index.
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"})
 
@@ -52,13 +62,16 @@ class Model:
 
 
 class TextModel(Model):
-    """A network with its tokenizer."""
+    """A network with its tokenizer. `may_run_abreast` where the result of a batch is small."""
+
+    may_run_abreast = False
 
     def __init__(self, network: Any, tokenizer: Any, *, device: str) -> None:
         super().__init__(network, device=device)
         self.tokenizer = tokenizer
         self.max_length = self._longest()
         self.batch_size = BATCH_SIZE if tokenizer.pad_token_id is not None else 1
+        self._workers = Workers(self._threads())
         self.vocabulary = network.get_input_embeddings().num_embeddings
         # The second text of a pair is told apart only where both tokenizer and network were made for it.
         takes = inspect.signature(network.forward).parameters
@@ -111,19 +124,10 @@ class TextModel(Model):
     ) -> tuple[list[torch.Tensor], list[list[int]]]:
         """Run rows of like length together. The result of each row, in their order, and the shapes of the batches.
 
-        `compute` gets ids and mask, and with `segments` the token types as a third.
+        `compute` gets ids and mask, and with `segments` the token types as a third. Of batches that run beside each
+        other, it is called by several threads at once.
         """
-        results: list[torch.Tensor] = [torch.empty(0)] * len(rows)
-        shapes = []
-        for chosen in self.chosen([len(row) for row in rows]):
-            if self.exchange is not None:
-                self.exchange.check()
-            tensors = list(self.pad([rows[position] for position in chosen]))
-            shapes.append(list(tensors[0].shape))
-            if segments is not None:
-                tensors.append(self._table([segments[position] for position in chosen], 0))
-            for position, result in zip(chosen, compute(*tensors), strict=True):
-                results[position] = result
+        results, shapes, _ = self._computed(rows, compute, segments)
         return results, shapes
 
     def in_batches(self, rows: list[list[int]], compute: Callable[..., torch.Tensor]) -> dict[str, Any]:
@@ -131,22 +135,67 @@ class TextModel(Model):
 
         `row_batches` is the batch of each row.
         """
-        results, shapes = self.batched(rows, compute)
+        results, shapes, chosen = self._computed(rows, compute, None)
         places = [0] * len(rows)
-        for place, chosen in enumerate(self.chosen([len(row) for row in rows])):
-            for position in chosen:
+        for place, batch in enumerate(chosen):
+            for position in batch:
                 places[position] = place
         return {**table_of(torch.stack(results)), "batches": shapes, "row_batches": places}
 
-    def chosen(self, lengths: list[int]) -> list[list[int]]:
-        """The batches: positions of rows by length, `batch_size` and `BATCH_TOKENS` at most in each."""
-        batches: list[list[int]] = []
-        for position in sorted(range(len(lengths)), key=lengths.__getitem__):
-            rows = len(batches[-1]) + 1 if batches else 0
-            if not batches or rows > self.batch_size or rows * lengths[position] > BATCH_TOKENS:
-                batches.append([])
-            batches[-1].append(position)
-        return batches
+    def _computed(
+        self, rows: list[list[int]], compute: Callable[..., torch.Tensor], segments: list[list[int]] | None
+    ) -> tuple[list[torch.Tensor], list[list[int]], list[Batch]]:
+        """The result of each row, and the shape and the positions of each batch."""
+
+        def run(batch: Batch) -> tuple[list[int], torch.Tensor]:
+            tensors = list(self.pad([rows[position] for position in batch]))
+            if segments is not None:
+                tensors.append(self._table([segments[position] for position in batch], 0))
+            return list(tensors[0].shape), compute(*tensors)
+
+        lengths = list(map(len, rows))
+        chosen = self._abreast(lengths)
+        if chosen:
+            answers = self._workers.run([partial(run, batch) for batch in chosen], look=self._look)
+        else:
+            chosen = batches.in_order(lengths, most_rows=self.batch_size, most_tokens=BATCH_TOKENS)
+            answers = [run(batch) for batch in self._wanted(chosen)]
+        results: list[torch.Tensor] = [torch.empty(0)] * len(rows)
+        for batch, (_, found) in zip(chosen, answers, strict=True):
+            for position, result in zip(batch, found, strict=True):
+                results[position] = result
+        return results, [shape for shape, _ in answers], chosen
+
+    def _wanted(self, chosen: list[Batch]) -> Iterator[Batch]:
+        """One batch after the other, as long as the request is wanted."""
+        for batch in chosen:
+            self._look()
+            yield batch
+
+    def _look(self) -> None:
+        if self.exchange is not None:
+            self.exchange.check()
+
+    def _abreast(self, lengths: list[int]) -> list[Batch]:
+        """Batches to run beside each other; none where they had better run one after the other.
+
+        They are as many as there are threads, or twice as many and so on. Those beside each other hold no more tokens
+        than one batch may.
+        """
+        threads = self._workers.count
+        if threads < 2 or len(lengths) < threads:
+            return []
+        chosen = batches.even(lengths, most_batches=threads * math.ceil(len(lengths) / (threads * ROWS_ABREAST)))
+        rows, tokens = max(map(len, chosen)), max(batches.size(batch, lengths) for batch in chosen)
+        return chosen if rows <= self.batch_size and tokens * threads <= BATCH_TOKENS else []
+
+    def _threads(self) -> int:
+        """How many batches may run beside each other."""
+        is_stateless = self.network.config.model_type in _STATELESS
+        if not (self.may_run_abreast and is_stateless and self.device == "cpu"):
+            return 1
+        threads = torch.get_num_threads()
+        return threads if threads <= MOST_ABREAST else 1
 
     def _table(self, rows: list[list[int]], filler: int) -> torch.Tensor:
         width = max(map(len, rows))

@@ -13,6 +13,8 @@ from models_registry.runtime.inside.serve import Refusal
 class Embedder(TextModel):
     """feature-extraction: one vector per text."""
 
+    may_run_abreast = True
+
     def run(self, inputs: list[str], parameters: dict[str, Any]) -> dict[str, Any]:
         tokens = self.tokens(inputs, truncate=parameters["truncate"])
 
@@ -30,6 +32,8 @@ class Embedder(TextModel):
 
 class Classifier(TextModel):
     """text-classification: a score for every label."""
+
+    may_run_abreast = True
 
     def facts(self) -> dict[str, Any]:
         return {**super().facts(), "labels": self.labels()}
