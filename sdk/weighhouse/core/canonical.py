@@ -24,9 +24,29 @@ def dumps(value: Any) -> bytes:
     Raises JsonError for what JSON or the RFC cannot hold (NaN, integers beyond 2^53, lone surrogates).
     """
     try:
-        return rfc8785.dumps(value)
+        return _written(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise JsonError(f"The value has no canonical JSON form: {error}.") from error
+
+
+def _written(value: Any) -> bytes:
+    """What `rfc8785.dumps` writes. Numbers in long lists, as of embeddings, take a third of its time.
+
+    A number that Python writes without an exponent, and not as a whole one, it writes as ECMAScript does: with the
+    fewest digits that tell it apart. The library writes all others, and whatever else is no list or object.
+    """
+    if type(value) is dict and value and all(type(key) is str for key in value):
+        members = sorted(value.items(), key=lambda member: member[0].encode("utf-16be"))
+        return b"{" + b",".join(rfc8785.dumps(name) + b":" + _written(item) for name, item in members) + b"}"
+    if type(value) is not list or not value:
+        return rfc8785.dumps(value)
+    if set(map(type, value)) == {float}:
+        texts = [
+            rfc8785.dumps(number).decode() if "e" in text or "n" in text or text[-2:] == ".0" else text
+            for number, text in zip(value, map(repr, value), strict=True)
+        ]
+        return b"[" + ",".join(texts).encode() + b"]"
+    return b"[" + b",".join(map(_written, value)) + b"]"
 
 
 def _no_constant(name: str) -> NoReturn:
