@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
-from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db import DEFAULT_DB_ALIAS, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Expression, QuerySet, Subquery
 from django.db.models.lookups import In, Lookup
@@ -23,6 +23,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.query import Query
 from django.db.models.sql.subqueries import UpdateQuery
 from django.db.models.sql.where import WhereNode
+from django.db.transaction import TransactionManagementError
 
 RowT = TypeVar("RowT")
 # Rows, and what is written to their fields.
@@ -32,8 +33,9 @@ Changes = tuple[QuerySet[Any], Mapping[str, Any]]
 class Param(Expression):
     """The place of a value. Compared with a column, or written to one, the value is what the column's field takes.
 
-    With `__in` it is a list. Anywhere else, as in arithmetic, it is an `int` or a date. It is never `None` in a
-    comparison, which SQL would not find.
+    With `__in`, which is not to be negated, it is a list. Anywhere else, as in arithmetic, `Case` and `order_by`, it
+    goes as it is: an `int` or a date, for columns that hold such. It is never `None` in a comparison, which SQL would
+    not find.
     """
 
     def __init__(self, name: str) -> None:
@@ -84,7 +86,6 @@ class _Query(NamedTuple, Generic[RowT]):
     compiler: SQLCompiler
     sql: str
     places: Sequence[Any]
-    converters: dict[int, Any]
 
 
 class Prepared(Generic[RowT]):
@@ -99,24 +100,27 @@ class Prepared(Generic[RowT]):
         """What the query finds; of one that has no bound the first `most`."""
         database = connections[DEFAULT_DB_ALIAS]
         written = self._query(database)
-        statement = _filled(database, written.sql, written.places, values, most)
+        if written.template.query.select_for_update and not database.in_atomic_block:
+            raise TransactionManagementError("select_for_update cannot be used outside of a transaction.")
+        statement = _filled(database, written.sql, written.places, values, most=most)
         # Django asks the compiler of a query for its SQL, and reads the rows by what else that knows.
         compiler = copy.copy(written.compiler)
         compiler.connection = database
-        vars(compiler).update(as_sql=lambda *_, **__: statement, get_converters=lambda _: written.converters)
+        converters = self._converters(database, compiler)
+        vars(compiler).update(as_sql=lambda *_, **__: statement, get_converters=lambda _: converters)
         queryset = written.template.all()
         vars(queryset.query)["get_compiler"] = lambda *_, **__: compiler
         return list(queryset)
 
     def first(self, **values: Any) -> RowT | None:
-        """The first row of a query that asks for one, `None` where there is none."""
+        """The row of a query that finds one at most, by a unique key or a slice; `None` where there is none."""
         return next(iter(self.rows(**values)), None)
 
     def count(self, most: int | None = None, /, **values: Any) -> int:
         """How many rows it finds; it looks for `most` at most."""
         database = connections[DEFAULT_DB_ALIAS]
         written = self._query(database)
-        sql, params = _filled(database, written.sql, written.places, values, most)
+        sql, params = _filled(database, written.sql, written.places, values, most=most)
         with database.cursor() as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM ({sql}) found", params)  # noqa: S608  Django's SQL
             return int(cursor.fetchone()[0])
@@ -128,9 +132,17 @@ class Prepared(Generic[RowT]):
             _conditions_bind(queryset.query)
             compiler = queryset.query.get_compiler(connection=database)
             sql, places = compiler.as_sql()
-            converters = compiler.get_converters([column for column, _, _ in compiler.select])
-            known = self._written[database.vendor] = _Query(queryset, compiler, sql, places, converters)
+            # Other threads have connections of their own, and this one's may end.
+            compiler.connection = None
+            known = self._written[database.vendor] = _Query(queryset, compiler, sql, places)
         return known
+
+    def _converters(self, database: BaseDatabaseWrapper, compiler: SQLCompiler) -> dict[int, Any]:
+        """What turns columns into values on this connection, which keeps it."""
+        known: dict[Any, dict[int, Any]] = vars(database).setdefault("prepared_converters", {})
+        if self not in known:
+            known[self] = compiler.get_converters([column for column, _, _ in compiler.select])
+        return known[self]
 
 
 class PreparedUpdate:
@@ -145,7 +157,7 @@ class PreparedUpdate:
         """Change the rows. Returns how many they were."""
         database = connections[DEFAULT_DB_ALIAS]
         sql, places = self._statement(database)
-        with database.cursor() as cursor:
+        with transaction.mark_for_rollback_on_error(using=database.alias), database.cursor() as cursor:
             cursor.execute(*_filled(database, sql, places, values))
             return int(cursor.rowcount)
 
@@ -179,7 +191,7 @@ class PreparedInsert(Generic[RowT]):
         if sql is None:
             sql = self._written[database.vendor] = self._statement(database)
         models_of_rows = [cast(models.Model, row) for row in rows]
-        with database.cursor() as cursor:
+        with transaction.mark_for_rollback_on_error(using=database.alias), database.cursor() as cursor:
             cursor.executemany(sql, [self._values(row, database) for row in models_of_rows])
         for row in models_of_rows:
             row._state.adding = False
@@ -203,8 +215,13 @@ def _made(make: Callable[..., Any]) -> Any:
     return make(**{name: Param(name) for name in inspect.signature(make).parameters})
 
 
-def _filled(  # noqa: PLR0917
-    database: BaseDatabaseWrapper, sql: str, places: Sequence[Any], values: Mapping[str, Any], most: int | None = None
+def _filled(
+    database: BaseDatabaseWrapper,
+    sql: str,
+    places: Sequence[Any],
+    values: Mapping[str, Any],
+    *,
+    most: int | None = None,
 ) -> tuple[str, tuple[Any, ...]]:
     params: list[Any] = []
     for place in places:
@@ -218,16 +235,18 @@ def _filled(  # noqa: PLR0917
 
 def _conditions_bind(query: Query) -> None:
     """Let each value that is compared with a column be what the column's field takes, in queries within too."""
-    waiting: list[Any] = [query.where]
+    waiting: list[Any] = [query]
     while waiting:
         node = waiting.pop()
         if isinstance(node, WhereNode):
+            if node.negated and any(isinstance(child, In) and isinstance(child.rhs, Param) for child in node.children):
+                raise ValueError("A prepared query cannot ask for what is in no list.")
             waiting += node.children
-        elif isinstance(node, Subquery):
-            waiting.append(node.query.where)
         elif isinstance(node, Query):
-            waiting.append(node.where)
-        elif isinstance(node, Lookup):
-            waiting += [node.lhs, node.rhs]
-            if isinstance(node.rhs, Param):
+            waiting += [node.where, *node.annotations.values()]
+        elif isinstance(node, Subquery):
+            waiting.append(node.query)
+        elif isinstance(node, Expression | Lookup):
+            waiting += node.get_source_expressions()
+            if isinstance(node, Lookup) and isinstance(node.rhs, Param):
                 node.rhs.compare(node.lhs.output_field, with_list=isinstance(node, In))

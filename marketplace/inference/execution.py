@@ -41,6 +41,8 @@ _NOT_THE_JOBS_FAULT = (ChainError, RunnerBusyError, StoreUnavailableError, Block
 
 # How often a worker looks whether the job that it runs is still wanted.
 _LOOK_S = 0.5
+# Longer than a broker is waited for.
+_TOLD_WAIT_S = 5.0
 
 
 class AcceptedAt(NamedTuple):
@@ -204,7 +206,7 @@ class LeaseKeeper:
 
     def told_wait(self) -> None:
         """Until it was told that the job runs: what is told from here on comes after that."""
-        self._told.wait(_LOOK_S)
+        self._told.wait(_TOLD_WAIT_S)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -216,8 +218,10 @@ class LeaseKeeper:
         try:
             try:
                 services.job_running_tell(self._job)
-            finally:
-                self._told.set()
+            except Exception:
+                # Whoever follows the job hears of its end all the same; the lease matters more.
+                logger.exception("It could not be told that job %s runs", self._job.pk)
+            self._told.set()
             renew_at = time.monotonic() + settings.JOB_LEASE_S / 3
             while not self.lost.is_set() and not self._done.wait(min(_LOOK_S, settings.JOB_LEASE_S / 3)):
                 if time.monotonic() < renew_at:

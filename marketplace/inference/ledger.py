@@ -47,8 +47,9 @@ def call_room(*, licence_id: int, purchase: str, calls: Calls, most_open: int | 
     """
     names: dict[str, Any] = {"licence_id": licence_id, "purchase": purchase}
     taken = _reserve(names, calls, most_open, wanted)
-    # The row comes with the first call.
-    if not taken and LicenceUse.objects.get_or_create(**names)[1]:
+    if not taken:
+        # The row comes with the first call, which may be another's that is at it now.
+        LicenceUse.objects.get_or_create(**names)
         taken = _reserve(names, calls, most_open, wanted)
     return taken
 

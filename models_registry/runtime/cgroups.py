@@ -56,7 +56,7 @@ class Group:
                 return int(os.read(descriptor, 32))
             finally:
                 os.close(descriptor)
-        except OSError:
+        except (OSError, ValueError):
             return 0
 
     def kill(self) -> None:

@@ -143,8 +143,7 @@ class RunnerPool:
                 if answers:
                     # The runner is at the next request while these are handed out.
                     slot.turns.pass_on(call)
-                for answered, result in answers:
-                    answered.end(result)
+                _hand_out(answers)
                 slot.turns.release(call)
         except BaseException:
             slot.turns.leave(call)
@@ -152,7 +151,9 @@ class RunnerPool:
         return call.result()
 
     def _lead(self, spec: RunnerSpec, slot: _Slot, call: Call) -> list[tuple[Call, RunResult]]:
-        """A turn: make sure that there is a runner, and run what may run together. Empty where the calls wait again.
+        """A turn: make sure that there is a runner, and run what may run together.
+
+        Returns what is to be handed out: nothing where the calls wait again, or have their answers.
 
         The turn lasts until the answer is checked, so that a runner which lied is given no other request.
         """
@@ -169,6 +170,10 @@ class RunnerPool:
                 if not self._is_settled(slot, calls, error):
                     raise
                 return []
+            if slot.gives_way or runner.jobs >= self._recycle_after:
+                # The runner ends, so that no request waits for these to be handed out; nor shall they wait for its end.
+                _hand_out(answers)
+                answers = []
             self._settle(slot)
             return answers
         finally:
@@ -245,7 +250,8 @@ class RunnerPool:
             self._memory.check_open()
             slot = self._slots.get(spec.key)
             if slot is None:
-                turns = Turns(most_waiting=self._most_waiting, most_rows=rows_for(self.plan.config.threads))
+                rows = rows_for(self.plan.config.threads, has_accelerator=bool(self.plan.config.devices))
+                turns = Turns(most_waiting=self._most_waiting, most_rows=rows)
                 slot = _Slot(charge or _charge(spec), key=spec.key, turns=turns)
                 self._slots[spec.key] = slot
             slot.users += 1
@@ -288,6 +294,11 @@ def _with_waits(result: RunResult, call: Call, *, now: float, load_s: float) -> 
     timings = {**result.timings, "load_s": load_s}
     wait_s = max(0.0, now - call.asked_at - sum(timings.values()))
     return replace(result, timings={**timings, "wait_s": wait_s})
+
+
+def _hand_out(answers: list[tuple[Call, RunResult]]) -> None:
+    for call, result in answers:
+        call.end(result)
 
 
 def _at_fault(calls: list[Call], refusal: JoinedRefusal) -> set[Call]:

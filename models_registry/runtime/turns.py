@@ -328,8 +328,10 @@ class Suspects:
             return self._until.get(who, 0.0) > time.monotonic()
 
 
-def rows_for(threads: int) -> int:
-    """How many inputs a joined request of a runner with so many threads may have."""
+def rows_for(threads: int, *, has_accelerator: bool) -> int:
+    """How many inputs a joined request of a runner with so many threads may have: of an accelerator's all at once."""
+    if has_accelerator:
+        return MOST_ROWS
     return min(MOST_ROWS, max(_FEWEST_ROWS, _ROWS_OF_A_THREAD * threads))
 
 

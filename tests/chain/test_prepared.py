@@ -1,13 +1,17 @@
 """Prepared statements find, change and write what the same query of Django's does."""
 
+import contextlib
+import gc
 import threading
 import uuid
+import weakref
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import Exists, F, OuterRef, Q, Value
 from django.db.models.functions import Greatest
+from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -76,6 +80,22 @@ def jobs_of_uses(purchase, account_id):
     bought = LicenceUse.objects.filter(purchase=purchase).values("licence_id")
     named = LicenceUse.objects.filter(licence_id=OuterRef("licence_id"), purchase=purchase)
     return Job.objects.filter(Exists(named), account=account_id, licence_id__in=bought)
+
+
+@Prepared
+def jobs_of_no_use(licence_id):
+    used = LicenceUse.objects.filter(licence_id=licence_id)
+    return Job.objects.filter(~Exists(used))
+
+
+@Prepared
+def uses_not_of(licence_ids):
+    return LicenceUse.objects.exclude(licence_id__in=licence_ids)
+
+
+@Prepared
+def account_locked(account_id):
+    return Account.objects.select_for_update().filter(pk=account_id)
 
 
 @PreparedUpdate
@@ -156,6 +176,55 @@ def test_queries_within_take_values_too(use, buyer, outsider):
 
     assert jobs_of_uses.rows(purchase=PURCHASE, account_id=buyer.pk) == [mine]
     assert jobs_of_uses.rows(purchase="0x", account_id=buyer.pk) == []
+
+
+def test_queries_that_find_nothing_take_values_too(use, buyer):
+    job = job_of(buyer)
+    job.save()
+
+    assert jobs_of_no_use.rows(licence_id=LICENCE) == []
+    assert jobs_of_no_use.rows(licence_id=LICENCE + 2) == [job]
+
+
+def test_what_is_in_no_list_cannot_be_asked_for(use):
+    with pytest.raises(ValueError, match="in no list"):
+        uses_not_of.rows(licence_ids=[])
+
+
+def test_rows_are_locked_in_a_transaction_alone(buyer):
+    with transaction.atomic():
+        assert account_locked.first(account_id=buyer.pk) == buyer
+    with pytest.raises(TransactionManagementError):
+        account_locked.first(account_id=buyer.pk)
+
+
+def test_an_error_that_is_caught_within_a_transaction_takes_all_of_it_back(buyer):
+    job = job_of(buyer)
+    with pytest.raises(TransactionManagementError), transaction.atomic():
+        PreparedInsert(Job)(job)
+        with contextlib.suppress(IntegrityError):
+            PreparedInsert(Job)(job)
+        Job.objects.count()
+    assert Job.objects.count() == 0
+
+
+def test_the_connection_of_a_thread_goes_with_it(use):
+    statements: list[object] = []
+    kept: list[weakref.ref[object]] = []
+
+    def ask() -> None:
+        fresh = Prepared(lambda used: LicenceUse.objects.filter(used__gte=used))
+        assert len(fresh.rows(used=1)) == 2
+        statements.append(fresh)
+        kept.append(weakref.ref(connections["default"]))
+        connection.close()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    gc.collect()
+    assert statements
+    assert kept[0]() is None
 
 
 def test_an_expression_takes_whole_numbers_alone(use):

@@ -162,6 +162,17 @@ def test_nothing_is_told_of_a_run_before_it_is_told_that_the_job_runs(job, monke
     assert told == ["running", "text"]
 
 
+def test_lease_is_kept_where_it_cannot_be_told_that_the_job_runs(job, monkeypatch):
+    def running_tell(_job):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(services, "job_running_tell", running_tell)
+    with execution.LeaseKeeper(job) as keeper:
+        keeper.told_wait()
+        services.job_cancel(account=job.account, job_id=job.pk)
+        assert keeper.lost.wait(30)
+
+
 def test_run_of_a_job_that_was_cancelled_stops_and_changes_nothing(job, monkeypatch):
     """The model would write for as long as it may; the run ends because nobody wants it."""
     ended = []

@@ -33,7 +33,7 @@ TOLERANCES: Mapping[str, float] = {
     "zero-shot-classification": MAX_ABS,
     "image-classification": MAX_ABS,
 }
-_COMPARED = ("python", "packages", "dtype", "device", "cpu_capability", "threads", "seed")
+_COMPARED = ("python", "packages", "dtype", "device", "cpu_capability", "threads", "seed", "batches")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ that is lost or comes twice costs or gives one turn and nothing else. What no ti
 """
 
 import uuid
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -49,7 +48,7 @@ _TURN_NEXT = "UPDATE inference_accountturn SET served_at = %s WHERE account_id =
 
 
 class Turn(NamedTuple):
-    """An account that is next, and when it was served last as the database wrote it: `None` for never."""
+    """An account that is next, and when it was served last, as the database says it; `None` for never."""
 
     account_id: int
     served: Any
@@ -58,10 +57,14 @@ class Turn(NamedTuple):
 def job_claim(*, job_id: UUID) -> Job | None:
     """Take this queued job if it is due, with a lease. `None` where it is not there to be taken."""
     now = timezone.now()
+    account_id = Job.objects.filter(pk=job_id).values_list("account_id", flat=True).first()
     with transaction.atomic():
+        if account_id is not None:
+            # Before the job, as where a turn is taken.
+            AccountTurn.objects.update_or_create(account_id=account_id, defaults={"served_at": now})
         job = _start(job_id, now)
-        if job is not None:
-            AccountTurn.objects.update_or_create(account_id=job.account_id, defaults={"served_at": now})
+        if job is None:
+            transaction.set_rollback(True)
     return job
 
 
@@ -100,11 +103,11 @@ def job_next(now: datetime) -> tuple[Turn, UUID] | None:
     return None
 
 
-def _turns(*, is_trial: bool) -> Iterator[Turn]:
+def _turns(*, is_trial: bool) -> list[Turn]:
     """Accounts that have a job in the queue, due or not, in the order of their turns."""
     with connection.cursor() as cursor:
         cursor.execute(_WAITING_TRIALS if is_trial else _WAITING)
-        return map(Turn._make, cursor.fetchall())
+        return [Turn._make(row) for row in cursor.fetchall()]
 
 
 def _turn_take(turn: Turn, now: datetime) -> bool:

@@ -1,7 +1,7 @@
 """Batches beside each other, each on a thread of its own, instead of one after the other on all threads."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -25,8 +25,9 @@ class Workers:
 
         Raises what a job raises. No job runs any more afterwards.
         """
-        futures = [self._threads.submit(job) for job in jobs]
+        futures: list[Future[ResultT]] = []
         try:
+            futures += map(self._threads.submit, jobs)
             results = []
             for future in futures:
                 look()
