@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 from models_registry.runtime import joining, turns
 from models_registry.runtime.errors import InputError, ModelUnloadableError, RunnerBusyError, RunnerProtocolError
 from models_registry.runtime.pool import RunnerPool
+from models_registry.runtime.runner import Runner
 from models_registry.runtime.specs import MIB, RunnerSpec
 from models_registry.runtime.wire import HostChannel
 from tests.fixtures.weights import readable
@@ -84,6 +85,21 @@ def test_labels_and_scores_of_joined_callers_are_their_own(pool, specs):
         assert {e["label"]: pytest.approx(e["score"], abs=1e-5) for e in call.result().outputs[0]} == {
             e["label"]: e["score"] for e in single[0]
         }
+
+
+def test_answers_do_not_wait_for_the_end_of_a_runner_that_is_replaced(config, specs, monkeypatch):
+    pool = RunnerPool(config, memory_bytes=1024 * MIB, recycle_after=3)
+    answered = []
+    try:
+        with crowd(pool, specs[EMBED]) as calls:
+            calls.add("good", buyer="leader")
+            taken_along = calls.add("house", buyer="another")
+            watched(monkeypatch, Runner, "close", lambda _: answered.append(bool(taken_along.result(20).outputs)))
+        assert calls.calls[0].result().outputs
+        assert answered == [True]
+    finally:
+        monkeypatch.undo()
+        pool.close()
 
 
 def test_callers_that_ask_for_different_things_are_not_joined(pool, specs):

@@ -87,8 +87,10 @@ def test_turn_is_bounded_in_rows_and_in_characters(turns):
 
 
 def test_runner_with_more_threads_is_given_more_rows_at_once():
-    assert [rows_for(threads) for threads in (1, 2, 3, 4, 64)] == [16, 16, 24, 32, 32]
-    turns = Turns(most_waiting=64, most_rows=rows_for(1))
+    rows = [rows_for(threads, has_accelerator=False) for threads in (1, 2, 3, 4, 64)]
+    assert rows == [16, 16, 24, 32, 32]
+    assert rows_for(1, has_accelerator=True) == MOST_ROWS
+    turns = Turns(most_waiting=64, most_rows=rows[0])
     leader = leading(turns)
     entered(turns, *(call("flood") for _ in range(60)))
     assert len(turns.gather(leader)) == 16
