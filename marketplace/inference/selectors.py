@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from chain.prepared import Prepared
 from marketplace.accounts.models import Account
+from marketplace.inference import ledger
 from marketplace.inference.errors import JobNotFoundError, JobPayloadDeletedError
 from marketplace.inference.models import Batch, Job, JobPayload, JobState, LicenceUse
 from marketplace.inference.payloads import payload_decrypt
@@ -99,7 +100,7 @@ def rate_limit_of(job: Job) -> dict[str, Any] | None:
     entry = getattr(job, "call", None)
     if entry is None or job.licence_id is None:
         return None
-    use = _use_of.first(licence_id=entry.licence_id, purchase=entry.purchase)
+    use = ledger.use_of_purchase(licence_id=entry.licence_id, purchase=entry.purchase)
     if use is None:
         return None
     # A licence's id begins with its plan's.
@@ -121,11 +122,6 @@ def job_request(job: Job) -> dict[str, Any] | None:
     """The job's `inputs` and `parameters`; `None` where its payload is gone."""
     request = _request.first(job_id=job.pk)
     return _readable(job, request) if request else None
-
-
-@Prepared
-def _use_of(licence_id: Any, purchase: Any) -> QuerySet[LicenceUse]:
-    return LicenceUse.objects.filter(licence_id=licence_id, purchase=purchase)
 
 
 @Prepared

@@ -252,13 +252,19 @@ def test_next_turn_begins_before_the_answers_of_the_one_before_are_handed_out(tu
     assert not turns.wait(leader) and not turns.wait(taken) and turns.wait(following)
 
 
-def test_turn_is_passed_on_once_the_next_request_is_under_way(turns, monkeypatch):
-    monkeypatch.setattr("models_registry.runtime.turns._START_S", 60)
+def passed_on(turns):
+    """The call that has the turn next, and the thread of the leader that passes it on."""
     leader, following = leading(turns), call("b")
     turns.enter(following)
     thread = threading.Thread(target=lambda: turns.pass_on(leader))
     thread.start()
     assert turns.wait(following)
+    return following, thread
+
+
+def test_turn_is_passed_on_once_the_next_request_is_under_way(turns, monkeypatch):
+    monkeypatch.setattr("models_registry.runtime.turns._START_S", 60)
+    following, thread = passed_on(turns)
     thread.join(0.05)
     assert thread.is_alive()
     following.is_under_way.set()
@@ -268,11 +274,7 @@ def test_turn_is_passed_on_once_the_next_request_is_under_way(turns, monkeypatch
 
 def test_next_leader_that_leaves_keeps_no_answer_back(turns, monkeypatch):
     monkeypatch.setattr("models_registry.runtime.turns._START_S", 60)
-    leader, following = leading(turns), call("b")
-    turns.enter(following)
-    thread = threading.Thread(target=lambda: turns.pass_on(leader))
-    thread.start()
-    assert turns.wait(following)
+    following, thread = passed_on(turns)
     turns.leave(following)
     thread.join(10)
     assert not thread.is_alive()
