@@ -295,18 +295,24 @@ def test_client_beyond_the_places_of_its_account_is_told_when_to_come_back(start
     assert Job.objects.count() == 0
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("embeddings", {"input": "the house"}), ("completions", {"prompt": "the house", "stream": True})],
+    ids=["embedding", "stream"],
+)
 def test_client_that_leaves_before_the_answer_has_its_job_cancelled_and_its_place_given_back(
-    start_web, buyer, embedder
+    start_web, buyer, request, path, body
 ):
+    model = request.getfixturevalue("embedder" if path == "embeddings" else "writer")
     web = start_web(env={"WEIGHHOUSE_JOB_STREAMS_PER_ACCOUNT": "1"})
     _, key = api_key_create(account=buyer, name="a program", scopes=["run"])
-    send = {"json": {"model": embedder, "input": "the house"}, "headers": {"Authorization": f"Bearer {key}"}}
+    send = {"json": {"model": model, **body}, "headers": {"Authorization": f"Bearer {key}"}}
     with pytest.raises(requests.exceptions.ReadTimeout):
-        requests.post(f"{web.url}/v1/embeddings", **send, timeout=1)
+        requests.post(f"{web.url}/v1/{path}", **send, timeout=1)
     web.spawned.wait_until(
         lambda: Job.objects.filter(state="cancelled").count() == 1, what="done with the job", timeout_s=60
     )
     assert CallEntry.objects.get().state == "released"
     with pytest.raises(requests.exceptions.ReadTimeout):
-        requests.post(f"{web.url}/v1/embeddings", **send, timeout=1)
+        requests.post(f"{web.url}/v1/{path}", **send, timeout=1)
     assert Job.objects.count() == 2

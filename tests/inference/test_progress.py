@@ -10,7 +10,7 @@ from marketplace.inference import events, execution, services, streams
 from marketplace.inference.errors import JobPayloadDeletedError
 from marketplace.inference.models import CallEntry, Job, JobPayload
 from marketplace.inference.openai_api.errors import JobFailedError, JobTextDiffersError
-from marketplace.inference.openai_api.running import Piece, Result, job_follow, job_result
+from marketplace.inference.openai_api.running import Piece, Result, Silence, job_follow, job_result
 from marketplace.inference.progress import MOST_CHARS, TextTeller
 from models_registry.runtime.errors import RunnerDeadlineError
 from models_registry.runtime.specs import RunResult
@@ -138,6 +138,27 @@ def test_reader_of_a_job_that_failed_or_whose_result_is_gone_is_told_so(job):
     with pytest.raises(JobFailedError, match="Too slow") as failed:
         job_result(other, peer=NOBODY)
     assert failed.value.code == "runner.deadline"
+
+
+@pytest.mark.parametrize("was_told", [False, True], ids=["before the text", "within the text"])
+def test_reader_who_leaves_gives_the_job_up_unless_text_was_on_its_way(job, was_told):
+    if was_told:
+        events.job_event_add(job.pk, events.TEXT, {"attempt": 1, "position": 0, "at": 0, "text": "once"})
+    items = job_follow(job, peer=NOBODY)
+    assert next(items) == (Piece(0, "once") if was_told else Silence())
+    items.close()  # as the server does whose write failed
+    job.refresh_from_db()
+    assert job.state == ("running" if was_told else "cancelled")
+
+
+def test_reader_who_is_gone_before_the_text_gives_the_job_up(job):
+    class Gone(streams.Peer):
+        def is_gone(self) -> bool:
+            return True
+
+    assert list(job_follow(job, peer=Gone({}))) == []
+    job.refresh_from_db()
+    assert job.state == "cancelled"
 
 
 def test_job_cancelled_while_a_worker_has_it_is_noticed_by_the_worker(job):

@@ -85,10 +85,23 @@ def job_follow(job: Job, *, peer: streams.Peer) -> Iterator[Item]:
     2. At the end the result is read, and what of its text was not sent yet is sent.
     3. Where what was sent is not how the result begins, the job ran twice and wrote two texts. That is an error, not
        an answer.
-    A caller who leaves does not cancel: part of the text was delivered. The job runs to its end and is counted.
+    A caller who leaves once text was on its way does not cancel: part of the answer was delivered. The job runs to its
+    end and is counted. One who leaves before got nothing, and the job is given up as by `job_result`.
     """
-    until = time.monotonic() + streams.LONGEST_S
     sent: dict[int, str] = {}
+    has_ended = False
+    try:
+        for item in _followed(job, peer, sent):
+            has_ended = isinstance(item, Result)
+            yield item
+    finally:
+        # Also where the server closes this, since its write to the caller failed.
+        if not sent and not has_ended:
+            _give_up(job)
+
+
+def _followed(job: Job, peer: streams.Peer, sent: dict[int, str]) -> Iterator[Item]:
+    until = time.monotonic() + streams.LONGEST_S
     for found in events.job_events_follow(job.pk, beat_s=events.BEAT_S, until=until):
         if peer.is_gone():
             return
