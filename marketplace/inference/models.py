@@ -99,6 +99,9 @@ class Job(models.Model):
     # The API key that asked for it, None where a person did.
     api_key = models.ForeignKey("accounts.ApiKey", on_delete=models.SET_NULL, null=True, related_name="+")
     release_digest = models.CharField(max_length=66)
+    # Whether its caller chose them: then whoever repeats the job wants no others.
+    release_is_pinned = models.BooleanField(default=False)
+    licence_is_named = models.BooleanField(default=False)
     task = models.CharField(max_length=60)
     # The batch that it is part of, and which of the batch's inputs is its first.
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, null=True, related_name="jobs")
@@ -158,6 +161,12 @@ class Job(models.Model):
                 name="inference_job_waiting_trial",
             ),
             models.Index(fields=["account"], condition=models.Q(state="running"), name="inference_job_running"),
+            # How many of an account's jobs came to nothing lately (`services.ending`).
+            models.Index(
+                fields=["account", "finished_at"],
+                condition=models.Q(state__in=["failed", "cancelled"]),
+                name="inference_job_came_to_nothing",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -6,6 +6,7 @@ given, separated by commas: the first encrypts, all decrypt.
 
 import hashlib
 import hmac
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,12 @@ def payload_decrypt(job_id: UUID | str, token: bytes | memoryview) -> Any:
 
 def request_mac(request: dict[str, Any]) -> str:
     """Recognises the same request again. Keyed, because a plain hash of a short input could be searched."""
+    return next(request_macs(request))
+
+
+def request_macs(request: dict[str, Any]) -> Iterator[str]:
+    """The same under each of the keys, the newest first: a request that comes again may have come before a new key."""
     body = orjson.dumps(request, option=orjson.OPT_SORT_KEYS)
-    key = hashlib.sha256(b"request mac:" + payload_keys()[0].encode()).digest()
-    return hmac.new(key, body, hashlib.sha256).hexdigest()
+    for each in payload_keys():
+        key = hashlib.sha256(b"request mac:" + each.encode()).digest()
+        yield hmac.new(key, body, hashlib.sha256).hexdigest()

@@ -2,7 +2,8 @@
 
 All who try a model share one daily budget, so that many wallets win nothing. Each account, and the clients of each
 address, have one over all models. Days are UTC's. What a worker began counts however it ended, because it took the
-time; what no worker began is given back.
+time, and so does what its owner cancelled, since each job costs a row, a receipt and its anchoring; what else no worker
+began is given back.
 """
 
 import ipaddress

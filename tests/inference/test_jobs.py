@@ -337,6 +337,14 @@ def test_job_payload_of_an_open_job_is_kept(create, buyer):
         services.job_payload_delete(account=buyer, job_id=job.pk)
 
 
+def test_job_sent_again_after_a_new_payload_key_is_the_same_job(create, settings):
+    job = create(idempotency_key="k")
+    settings.PAYLOAD_KEY = f"{Fernet.generate_key().decode()},{settings.PAYLOAD_KEY}"
+    assert create(idempotency_key="k") == job
+    with pytest.raises(IdempotencyConflictError):
+        create(idempotency_key="k", inputs="another request")
+
+
 def test_job_request_mac_depends_on_the_key(settings):
     one = payloads.request_mac({"inputs": "yes"})
     settings.PAYLOAD_KEY = Fernet.generate_key().decode()

@@ -8,10 +8,13 @@ from django.db import connection
 from django.utils import timezone
 
 from marketplace.inference import events, selectors, services
-from marketplace.inference.errors import JobNotFinishedError, JobPayloadDeletedError
+from marketplace.inference.errors import IdempotencyConflictError, JobNotFinishedError, JobPayloadDeletedError
 from marketplace.inference.models import Job, JobPayload
+from marketplace.inference.services import keeping
+from models_registry.models import Release, ReleaseState
 from models_registry.runtime.errors import InputError
 from models_registry.runtime.specs import RunResult
+from tests.fixtures.people import PUBLISHER
 
 pytestmark = pytest.mark.django_db
 CHECKED = type("Checked", (), {"block_number": 1, "block_hash": "0x"})
@@ -195,6 +198,49 @@ def test_job_again_has_the_same_inputs_and_is_a_job_of_its_own(create, buyer):
     assert (is_new, again.pk == job.pk) == (True, False)
     assert selectors.job_request(again) == selectors.job_request(job)
     assert services.job_again(account=buyer, client="", job_id=job.pk, idempotency_key="r")[0] == again
+
+
+def test_job_again_runs_what_was_pinned_and_named_and_else_what_is_newest(sell, buyer, clean_broker):
+    sold = sell(calls=20)
+    sold.market.buy(sold.market.add_plan(sold.model_id))  # unmetered, so that it comes first where none is named
+    sold.market.index()
+    base = {"account": buyer, "model_id": sold.model_id, "inputs": "the house"}
+    plain, _ = services.job_create(**base)
+    assert (plain.release_digest, plain.licence_id == sold.licence_id) == (sold.release.digest, False)
+    values = {"state": ReleaseState.READY, "publisher": PUBLISHER, "task": "feature-extraction"}
+    newer = Release.objects.create(digest="0x" + "ab" * 32, name="newer", **values)
+    sold.market.release(sold.model_id, newer.digest)
+    sold.market.index()
+    chosen, _ = services.job_create(**base, release_digest=sold.release.digest, licence_id=sold.licence_id)
+    batch, _ = services.batch_create(
+        **{**base, "inputs": ["a"]}, release_digest=sold.release.digest, licence_id=sold.licence_id
+    )
+    of_batch = Job.objects.get(batch=batch)
+    for job, digest in ((chosen, sold.release.digest), (of_batch, sold.release.digest), (plain, newer.digest)):
+        services.job_cancel(account=buyer, job_id=job.pk)
+        again, _ = services.job_again(account=buyer, client="", job_id=job.pk)
+        assert (again.release_digest, again.licence_id) == (digest, job.licence_id)
+        assert (again.release_is_pinned, again.licence_is_named) == (job is not plain,) * 2
+
+
+def test_job_again_with_its_key_is_the_same_job_also_once_the_inputs_are_gone(create, buyer):
+    job = finish(create(store=True))
+    again, _ = services.job_again(account=buyer, client="", job_id=job.pk, idempotency_key="r")
+    other = finish(create(store=True, inputs="goods"))
+    services.job_payload_delete(account=buyer, job_id=job.pk)
+    assert services.job_again(account=buyer, client="", job_id=job.pk, idempotency_key="r") == (again, False)
+    with pytest.raises(IdempotencyConflictError):
+        services.job_again(account=buyer, client="", job_id=other.pk, idempotency_key="r")
+    with pytest.raises(JobPayloadDeletedError):
+        services.job_again(account=buyer, client="", job_id=job.pk, idempotency_key="s")
+
+
+def test_payloads_go_in_time_however_many_are_due(create, monkeypatch):
+    monkeypatch.setattr(keeping, "_PURGED_AT_ONCE", 2)
+    for _ in range(5):
+        finish(create())
+    JobPayload.objects.update(delete_at=timezone.now())
+    assert (services.payloads_purge(), JobPayload.objects.count()) == (5, 0)
 
 
 def test_job_whose_inputs_are_gone_cannot_be_tried_again(create, buyer):

@@ -73,9 +73,17 @@ def test_trial_that_succeeds_is_counted_and_shows_its_result(try_it, outsider, w
 
 def test_trial_that_no_worker_began_is_given_back_once(try_it, outsider):
     job = try_it(outsider, "ab")
+    Job.objects.update(start_before=timezone.now() - timedelta(seconds=1))
+    services.jobs_sweep()
+    services.jobs_sweep()
+    job.refresh_from_db()
+    assert (job.state, taken()) == ("expired", {"account": 0, "model": 0, "address": 0})
+
+
+def test_trial_that_its_owner_cancelled_counts(try_it, outsider):
+    job = try_it(outsider, "ab")
     services.job_cancel(account=outsider, job_id=job.pk)
-    services.job_cancel(account=outsider, job_id=job.pk)
-    assert taken() == {"account": 0, "model": 0, "address": 0}
+    assert taken() == {"account": 2, "model": 2, "address": 2}
 
 
 def test_trial_that_a_worker_began_counts_however_it_ends(try_it, outsider):

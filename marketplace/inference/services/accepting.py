@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -12,7 +13,6 @@ from marketplace.accounts.models import Account
 from marketplace.inference import events, ledger
 from marketplace.inference.errors import JobTaskUnsupportedError
 from marketplace.inference.models import Job, JobState
-from marketplace.inference.payloads import request_mac
 from marketplace.inference.receipts.issuing import Commitment, input_commit, receipt_open
 from marketplace.inference.services.idempotency import Asked, row_once
 from marketplace.inference.services.inputs import inputs_accept
@@ -37,12 +37,14 @@ def job_create(  # noqa: PLR0913  one per field of the request
     idempotency_key: str | None = None,
     store: bool = True,
     trial: TrialWish | None = None,
+    again_of: UUID | None = None,
 ) -> tuple[Job, bool]:
     """Accept a request and queue it. Returns the job and whether it is new.
 
     With `store` false inputs go when the job ends, and outputs when they were handed out once or minutes later.
 
-    1. The same idempotency key with the same request gives the same job, with another request an error.
+    1. The same idempotency key with the same request gives the same job, with another request an error. What is asked
+       `again_of` a job is the same request as long as it is that job's.
     2. Find the release: the pinned one, or the newest that is listed. Check inputs and parameters by its task.
     3. Ask the chain for a licence that is valid now, and find its purchase; or find that a trial may be had
        (`placing.offer_find`). Nothing is written before that.
@@ -54,7 +56,7 @@ def job_create(  # noqa: PLR0913  one per field of the request
     Raises `model.not_found`, `release.not_found`, `input.invalid`, `licence.*`, `trial.*`, `key.*`, `chain.*`,
     `job.idempotency_*`, `job.too_many_open`, `job.queue_full`.
     """
-    asked: dict[str, Any] = {
+    request: dict[str, Any] = {
         "model": str(model_id),
         "inputs": inputs,
         "parameters": parameters,
@@ -63,10 +65,10 @@ def job_create(  # noqa: PLR0913  one per field of the request
         **({} if store else {"store": False}),
         **({} if trial is None or trial.asked is None else {"trial": trial.asked}),
     }
-    mac = request_mac(asked)
+    asked = asked_again(account, idempotency_key, again_of) if again_of else Asked(account, idempotency_key, request)
 
     def make() -> Job:
-        request, release, commitment = request_check(
+        checked, release, commitment = request_check(
             account=account, model_id=model_id, release_digest=release_digest, inputs=inputs, parameters=parameters
         )
         offer = offer_find(account=account, model_id=model_id, licence_id=licence_id, trial=trial)
@@ -75,17 +77,24 @@ def job_create(  # noqa: PLR0913  one per field of the request
             api_key=account.acting_key,
             model_id=model_id,
             release_digest=release.digest,
+            release_is_pinned=release_digest is not None,
+            licence_is_named=licence_id is not None,
             task=release.task,
-            input_count=len(request["inputs"]),
+            input_count=len(checked["inputs"]),
             store=store,
             start_before=timezone.now() + timedelta(seconds=settings.JOB_QUEUE_TTL_S),
             idempotency_key=idempotency_key,
-            request_mac=mac,
+            request_mac=asked.mac,
         )
-        _job_store(job, offer, request, commitment)
+        _job_store(job, offer, checked, commitment)
         return job
 
-    return row_once(Job.objects.select_related("call"), Asked(account, idempotency_key, mac), make)
+    return row_once(Job.objects.select_related("call"), asked, make)
+
+
+def asked_again(account: Account, idempotency_key: str | None, job_id: UUID) -> Asked:
+    """How a repetition of a job is known by its key, also when the job's inputs are gone."""
+    return Asked(account, idempotency_key, {"again": str(job_id)})
 
 
 def request_check(

@@ -20,7 +20,6 @@ from marketplace.inference.errors import (
     JobCancelLimitError,
 )
 from marketplace.inference.models import Batch, Job, JobState
-from marketplace.inference.payloads import request_mac
 from marketplace.inference.receipts.issuing import Commitment, input_commit, receipts_open
 from marketplace.inference.services.accepting import release_find, task_spec
 from marketplace.inference.services.ending import queued_cancel, running_cancel
@@ -66,7 +65,7 @@ def batch_create(
 
     Raises what `job_create` raises but for `trial.*`, BatchInvalidError, BatchTooManyOpenError.
     """
-    asked = {
+    request = {
         "batch": True,
         "model": str(model_id),
         "inputs": inputs,
@@ -75,7 +74,7 @@ def batch_create(
         "release": release_digest,
         "store": store,
     }
-    mac = request_mac(asked)
+    asked = Asked(account, idempotency_key, request)
 
     def make() -> Batch:
         release = release_find(model_id, release_digest)
@@ -93,12 +92,13 @@ def batch_create(
             open_jobs=len(requests),
             store=store,
             idempotency_key=idempotency_key,
-            request_mac=mac,
+            request_mac=asked.mac,
         )
-        _batch_store(batch, offer, requests)
+        chosen = {"release_is_pinned": release_digest is not None, "licence_is_named": licence_id is not None}
+        _batch_store(batch, offer, requests, chosen)
         return batch
 
-    return row_once(Batch.objects.all(), Asked(account, idempotency_key, mac), make)
+    return row_once(Batch.objects.all(), asked, make)
 
 
 def batch_cancel(*, account: Account, batch_id: UUID) -> Batch:
@@ -147,7 +147,7 @@ def _request(inputs: list[Any], parameters: dict[str, Any]) -> _Request:
     return _Request(asked, input_commit(asked), ledger.job_calls(inputs, parameters))
 
 
-def _batch_store(batch: Batch, offer: Offer, requests: list[_Request]) -> None:
+def _batch_store(batch: Batch, offer: Offer, requests: list[_Request], chosen: dict[str, bool]) -> None:
     """Reserve the calls of every job under one licence, and write all of it, or nothing."""
     account, wanted = batch.account, sum(request.calls for request in requests)
     with transaction.atomic():
@@ -157,7 +157,7 @@ def _batch_store(batch: Batch, offer: Offer, requests: list[_Request]) -> None:
         licence = cast(LicenceState, placed.licence)
         batch.licence_id = licence.licence_id
         batch.save(force_insert=True)
-        jobs = _jobs(batch, requests, block=(licence.block_number, licence.block_hash))
+        jobs = _jobs(batch, requests, chosen, block=(licence.block_number, licence.block_hash))
         Job.objects.bulk_create(jobs)
         fault_point("batch.half_written")
         for job, request in zip(jobs, requests, strict=True):
@@ -169,7 +169,7 @@ def _batch_store(batch: Batch, offer: Offer, requests: list[_Request]) -> None:
         transaction.on_commit(lambda: _announce(jobs))
 
 
-def _jobs(batch: Batch, requests: list[_Request], *, block: tuple[int, str]) -> list[Job]:
+def _jobs(batch: Batch, requests: list[_Request], chosen: dict[str, bool], *, block: tuple[int, str]) -> list[Job]:
     now, position, jobs = timezone.now(), 0, []
     for number, request in enumerate(requests):
         count = len(request.asked["inputs"])
@@ -189,6 +189,7 @@ def _jobs(batch: Batch, requests: list[_Request], *, block: tuple[int, str]) -> 
                 checked_block_hash=block[1],
                 start_before=now + timedelta(seconds=settings.BATCH_QUEUE_TTL_S),
                 request_mac=batch.request_mac,
+                **chosen,
                 # In lists, the order of the inputs.
                 created_at=now + timedelta(microseconds=number),
                 # The sweep announces what was not announced: at once, that is.

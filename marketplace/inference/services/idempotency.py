@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import cached_property
+from typing import Any, TypeVar
 
 from django.db import IntegrityError
 from django.db.models import QuerySet
@@ -12,19 +13,29 @@ from weighhouse.core.errors import WeighhouseError
 from marketplace.accounts.models import Account
 from marketplace.inference.errors import IdempotencyConflictError, IdempotencyKeyInvalidError
 from marketplace.inference.models import Batch, Job
+from marketplace.inference.payloads import request_mac, request_macs
 from marketplace.inference.selectors import row_is_seen
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 RowT = TypeVar("RowT", Job, Batch)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asked:
-    """Who asks, under which key if any, and the MAC of all that is asked."""
+    """Who asks, under which key if any, and all that is asked."""
 
     account: Account
     key: str | None
-    mac: str
+    request: dict[str, Any]
+
+    @cached_property
+    def mac(self) -> str:
+        """Of the request, to be kept with what it made."""
+        return request_mac(self.request)
+
+    def is_same(self, mac: str) -> bool:
+        """Whether the request is the one that a MAC was made of, under whichever key."""
+        return mac == self.mac or mac in request_macs(self.request)
 
 
 def row_once(rows: QuerySet[RowT], asked: Asked, make: Callable[[], RowT]) -> tuple[RowT, bool]:
@@ -57,7 +68,7 @@ def row_of_key(rows: QuerySet[RowT], asked: Asked) -> RowT | None:
         raise IdempotencyConflictError(
             "This Idempotency-Key was used by another API key of this account. Take a new one."
         )
-    if row is not None and row.request_mac != asked.mac:
+    if row is not None and not asked.is_same(row.request_mac):
         raise IdempotencyConflictError(
             "This Idempotency-Key was used for another request. Take a new key for a new request.",
             **{"batch" if isinstance(row, Batch) else "job": str(row.pk)},

@@ -20,6 +20,8 @@ from marketplace.inference.selectors import JobOutputs, job_outputs
 from marketplace.inference.services.inputs import uploads_of
 from marketplace.inference.upload_files import upload_file_delete
 
+_PURGED_AT_ONCE = 1000
+
 
 def payloads_write(requests: Sequence[tuple[Job, dict[str, Any]]]) -> None:
     """Keep what new jobs were asked, encrypted, tied to the uploads that they name, in the caller's transaction.
@@ -101,14 +103,19 @@ def uploads_drop(numbers: Sequence[UUID]) -> int:
 def payloads_purge() -> int:
     """Delete the payloads and uploads whose time is over. Returns how many payloads. Those of open jobs stay.
 
-    A batch that stores nothing gives its outputs out as a whole: they stay until it has ended.
+    A batch that stores nothing gives its outputs out as a whole: they stay until it has ended. In transactions of
+    `_PURGED_AT_ONCE`, until nothing is due: however many jobs a minute end, their payloads go in time.
     """
     now = timezone.now()
     due = JobPayload.objects.filter(delete_at__lte=now).exclude(job__state__in=OPEN_STATES)
     due = due.exclude(job__store=False, job__batch__isnull=False, job__batch__ended_at=None)
-    deleted = payloads_drop(JobPayload.objects.filter(pk__in=list(due.values_list("pk", flat=True)[:1000])))
     unnamed = InputUpload.objects.filter(delete_at__lte=now, payloads=None)
-    uploads_drop(list(unnamed.values_list("pk", flat=True)[:1000]))
+    deleted = 0
+    while keys := list(due.values_list("pk", flat=True)[:_PURGED_AT_ONCE]):
+        deleted += payloads_drop(JobPayload.objects.filter(pk__in=keys))
+    while numbers := list(unnamed.values_list("pk", flat=True)[:_PURGED_AT_ONCE]):
+        if not uploads_drop(numbers):
+            break  # a job came to name them all meanwhile
     return deleted
 
 

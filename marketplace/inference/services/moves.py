@@ -72,7 +72,7 @@ def job_end(rows: QuerySet[Job], job: Job, state: JobState, error: WeighhouseErr
         if moved != 1:
             return False
         entry = ledger.call_release(job=job)
-        if entry is not None:
+        if entry is not None and state != JobState.CANCELLED:
             trial_release(job=job, entry=entry)
         job_ended(job, state, error=error_json(error))
         receipt_at_commit(job)
