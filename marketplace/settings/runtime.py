@@ -55,7 +55,8 @@ JOB_EVENTS_TTL_S = env.int("JOB_EVENTS_TTL_S", 3600)
 JOB_STREAMS_PER_PROCESS = env.int("JOB_STREAMS_PER_PROCESS", 40)
 JOB_STREAMS_PER_ACCOUNT = env.int("JOB_STREAMS_PER_ACCOUNT", 16)
 
-# Job payloads are encrypted at rest with this key (Fernet, 32 bytes in URL-safe base64).
+# Job payloads and other secrets are encrypted at rest with this key (Fernet, 32 bytes in URL-safe base64), or with the
+# first of several, separated by commas.
 PAYLOAD_KEY = env.str("PAYLOAD_KEY", "")
 PAYLOAD_RETENTION_S = env.int("PAYLOAD_RETENTION_S", 24 * 3600)
 # What a job stores nothing of is kept so long for its result to be handed out.

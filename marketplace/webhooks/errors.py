@@ -25,3 +25,9 @@ class WebhookDisabledError(WeighhouseError):
     """The endpoint is switched off."""
 
     code = "webhook.disabled"
+
+
+class WebhookSecretLostError(WeighhouseError):
+    """No secret of the endpoint can be opened: the payload key that sealed it is gone. Only in logs of deliveries."""
+
+    code = "webhook.secret_lost"

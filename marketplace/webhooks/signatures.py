@@ -10,9 +10,9 @@ import hmac
 import secrets
 from collections.abc import Sequence
 
-from cryptography.fernet import InvalidToken
+from cryptography.fernet import Fernet, InvalidToken
 
-from marketplace.payload_keys import payload_fernet
+from marketplace.payload_keys import payload_fernet, payload_keys
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
@@ -35,8 +35,18 @@ def secret_open(token: bytes | memoryview) -> str | None:
         return None
 
 
+def secret_reseal(token: bytes | memoryview) -> bytes | None:
+    """The secret sealed with the first key; `None` where it is already, or where no key opens it."""
+    try:
+        Fernet(payload_keys()[0]).decrypt(bytes(token))
+    except InvalidToken:
+        secret = secret_open(token)
+        return None if secret is None else secret_seal(secret)
+    return None
+
+
 def headers_signed(*, event_id: str, timestamp: int, body: bytes, secrets: Sequence[str]) -> dict[str, str]:
-    """The headers of a delivery: id, time and one signature per secret."""
+    """The headers of a delivery: id, time and one signature per secret, of which there is one at least."""
     signed = f"{event_id}.{timestamp}.".encode() + body
     return {
         "Content-Type": "application/json",

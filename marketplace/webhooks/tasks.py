@@ -18,3 +18,4 @@ def webhook_sweep() -> None:
 @shared_task
 def webhook_purge() -> None:
     services.events_purge()
+    services.secrets_reseal()

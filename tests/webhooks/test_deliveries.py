@@ -15,7 +15,7 @@ from django.utils import timezone
 from marketplace.webhooks import services
 from marketplace.webhooks.errors import WebhookDisabledError, WebhookEventNotFoundError, WebhookNotFoundError
 from marketplace.webhooks.models import EventKind, WebhookDelivery, WebhookEndpoint, WebhookEvent
-from marketplace.webhooks.services import delivering
+from marketplace.webhooks.services import delivering, events
 from marketplace.webhooks.services.delivering import DELAYS_S
 from marketplace.webhooks.services.events import AT_ONCE
 
@@ -219,6 +219,43 @@ def test_deliveries_of_an_event_whose_time_is_over_are_deleted_and_waiting_ones_
     WebhookEvent.objects.update(created_at=old)
     assert services.events_purge() == 1
     assert list(WebhookEvent.objects.all()) == [waiting.event]
+
+
+def orphan_left(buyer, happen, monkeypatch) -> WebhookDelivery:
+    """What is left where an endpoint is deleted after `event_record` has found it."""
+    row = WebhookEndpoint.objects.get()
+
+    def found_and_deleted(account_id):
+        services.endpoint_delete(account=buyer, endpoint_id=row.pk)
+        return [row]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(events._enabled, "rows", found_and_deleted)
+        return happen(buyer)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_endpoint_deleted_while_a_job_ends_does_not_fail_its_end(endpoint, there, buyer, happen, monkeypatch):
+    # The commit is what a constraint would have failed.
+    orphan = orphan_left(buyer, happen, monkeypatch)
+    assert not send(orphan)
+    WebhookDelivery.objects.update(announced_at=None)
+    services.webhooks_sweep()
+    events.deliveries_next(account_id=buyer.pk)
+    orphan.refresh_from_db()
+    assert (orphan.attempts, orphan.announced_at, there.connections) == (0, None, 0)
+    with pytest.raises(WebhookNotFoundError):
+        services.delivery_resend(account=buyer, endpoint_id=endpoint[0].pk, event_id=orphan.event_id)
+
+
+def test_delivery_that_lost_its_endpoint_goes_with_its_event(endpoint, there, buyer, happen, settings, monkeypatch):
+    orphan_left(buyer, happen, monkeypatch)
+    services.endpoint_create(account=buyer, url=there.url)
+    waiting = happen(buyer)
+    old = timezone.now() - timedelta(seconds=settings.WEBHOOK_LOG_RETENTION_S + 1)
+    WebhookEvent.objects.update(created_at=old)
+    assert services.events_purge() == 1
+    assert list(WebhookDelivery.objects.all()) == [waiting]
 
 
 @pytest.mark.django_db(transaction=True)

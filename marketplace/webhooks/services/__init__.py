@@ -6,6 +6,7 @@ from marketplace.webhooks.services.endpoints import (
     endpoint_create,
     endpoint_delete,
     endpoint_secret_rotate,
+    secrets_reseal,
 )
 from marketplace.webhooks.services.events import SEND_TASK, event_record, events_purge, webhooks_sweep
 
@@ -19,5 +20,6 @@ __all__ = [
     "endpoint_secret_rotate",
     "event_record",
     "events_purge",
+    "secrets_reseal",
     "webhooks_sweep",
 ]

@@ -4,7 +4,7 @@ import random
 import threading
 import time
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from weighhouse.core.faults import fault_point
 
 from chain.outgoing import OutgoingError
 from marketplace.accounts.models import Account
-from marketplace.webhooks.errors import WebhookDisabledError
+from marketplace.webhooks.errors import WebhookDisabledError, WebhookSecretLostError
 from marketplace.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 from marketplace.webhooks.selectors import delivery_get, is_due
 from marketplace.webhooks.sending import outgoing_client
@@ -39,7 +39,8 @@ def delivery_send(*, delivery_id: int) -> bool:
 
     1. Claim it: one conditional UPDATE with a lease. Somebody else's is left alone, and so is one of an account that
        has as many under way as it may.
-    2. Sign the stored body with the endpoint's secrets and send it. Every attempt carries the same id.
+    2. Sign the stored body with the endpoint's secrets and send it. Every attempt carries the same id. Where no secret
+       opens, nothing is sent, and the attempt has failed.
     3. Note the outcome, only while the lease holds. A status of 2xx is success; 410 switches the endpoint off; anything
        else is tried again by `DELAYS_S`, then given up.
     A worker that dies in between leaves a lease that passes; the delivery is then sent again, under the same id.
@@ -92,7 +93,9 @@ def _claim(delivery_id: int) -> WebhookDelivery | None:
     found = rows.select_related("endpoint", "event").first()
     if found is None or not found.endpoint.is_enabled:
         return None
-    if WebhookDelivery.objects.filter(event__account=found.event.account_id, lease_until__gt=now).count() >= AT_ONCE:
+    # Who holds a lease is pending; the state is named for the index.
+    under_way = WebhookDelivery.objects.filter(state=DeliveryState.PENDING, lease_until__gt=now)
+    if under_way.filter(event__account=found.event.account_id).count() >= AT_ONCE:
         WebhookDelivery.objects.filter(pk=delivery_id).update(announced_at=None)
         return None
     token = uuid.uuid4()
@@ -107,22 +110,32 @@ def _attempt(delivery: WebhookDelivery) -> tuple[dict[str, Any], int | None]:
     """The log's entry and the status, `None` where there was no answer."""
     at, began = timezone.now(), time.monotonic()
     status, error = None, None
-    body = delivery.event.body.encode()
-    secrets = _secrets(delivery.endpoint)
-    headers = headers_signed(event_id=delivery.event_id, timestamp=int(at.timestamp()), body=body, secrets=secrets)
     try:
-        status = outgoing_client().post(delivery.endpoint.url, body, headers).status
-    except OutgoingError as failure:
+        status = _exchange(delivery, at)
+    except (OutgoingError, WebhookSecretLostError) as failure:
         error = {"code": failure.code, "message": failure.message}
     took_ms = round((time.monotonic() - began) * 1000)
     return {"at": at.isoformat(), "status": status, "error": error, "took_ms": took_ms}, status
 
 
+def _exchange(delivery: WebhookDelivery, at: datetime) -> int:
+    """The status of the answer. Raises OutgoingError, WebhookSecretLostError."""
+    body, secrets = delivery.event.body.encode(), _secrets(delivery.endpoint)
+    headers = headers_signed(event_id=delivery.event_id, timestamp=int(at.timestamp()), body=body, secrets=secrets)
+    return outgoing_client().post(delivery.endpoint.url, body, headers).status
+
+
 def _secrets(endpoint: WebhookEndpoint) -> list[str]:
+    """One at least: what is not signed is not sent. Raises WebhookSecretLostError."""
     sealed = [endpoint.secret]
     if endpoint.previous_secret and endpoint.previous_until and endpoint.previous_until > timezone.now():
         sealed.append(endpoint.previous_secret)
-    return [secret for secret in map(secret_open, sealed) if secret is not None]
+    opened = [secret for secret in map(secret_open, sealed) if secret is not None]
+    if not opened:
+        raise WebhookSecretLostError(
+            "Nothing was sent: the site cannot read this endpoint's secret any more. Give the endpoint a new secret."
+        )
+    return opened
 
 
 def _note(delivery: WebhookDelivery, entry: dict[str, Any], **changes: Any) -> bool:
@@ -153,4 +166,6 @@ def _endpoint_suffers(endpoint: WebhookEndpoint, *, is_gone: bool) -> None:
     since = now - timedelta(seconds=settings.WEBHOOK_DISABLE_AFTER_S)
     if WebhookEndpoint.objects.filter(pk=endpoint.pk, failing_since__lt=since).exists():
         hours = settings.WEBHOOK_DISABLE_AFTER_S // 3600
-        endpoint_disable(endpoint, f"Every delivery of {hours} hours failed. Mend the receiver, then switch it on.")
+        endpoint_disable(
+            endpoint, f"Every delivery of {hours} hours failed. Mend what their log says, then switch it on."
+        )

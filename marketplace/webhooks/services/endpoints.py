@@ -8,11 +8,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from marketplace.accounts.models import Account
+from marketplace.payload_keys import payload_keys
 from marketplace.webhooks.errors import WebhookLimitError
 from marketplace.webhooks.models import DeliveryState, EventKind, WebhookDelivery, WebhookEndpoint
 from marketplace.webhooks.selectors import endpoint_get
 from marketplace.webhooks.sending import outgoing_client
-from marketplace.webhooks.signatures import secret_make, secret_seal
+from marketplace.webhooks.signatures import secret_make, secret_reseal, secret_seal
 
 ENDPOINTS_PER_ACCOUNT = 10
 # How long the old secret signs beside a new one.
@@ -99,6 +100,23 @@ def endpoint_secret_rotate(*, account: Account, endpoint_id: UUID) -> tuple[Webh
 def endpoint_delete(*, account: Account, endpoint_id: UUID) -> None:
     """Delete an endpoint with its log. Raises WebhookNotFoundError."""
     endpoint_get(account=account, endpoint_id=endpoint_id).delete()
+
+
+def secrets_reseal() -> int:
+    """Bring secrets that an older payload key sealed under the first one. Returns how many.
+
+    Each by a conditional UPDATE: one that is rotated meanwhile is left to the next round. What no key opens stays as it
+    is.
+    """
+    if len(payload_keys()) == 1:
+        return 0
+    count = 0
+    for field in ("secret", "previous_secret"):
+        kept = WebhookEndpoint.objects.exclude(**{field: None}).order_by().values_list("pk", field)
+        for pk, sealed in list(kept):
+            if (renewed := secret_reseal(sealed)) is not None:
+                count += WebhookEndpoint.objects.filter(**{"pk": pk, field: sealed}).update(**{field: renewed})
+    return count
 
 
 def _kinds(kinds: Sequence[str]) -> list[str]:

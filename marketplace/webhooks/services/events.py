@@ -77,9 +77,12 @@ def deliveries_next(*, account_id: Any) -> None:
 
 
 def events_purge() -> int:
-    """Delete events, with the log of their deliveries, whose time is over. Returns how many."""
+    """Delete events, with the log of their deliveries, whose time is over. Returns how many.
+
+    What waits stays, unless its endpoint was deleted or switched off as the event was written: it would for ever.
+    """
     before = timezone.now() - timedelta(seconds=settings.WEBHOOK_LOG_RETENTION_S)
-    waiting = WebhookDelivery.objects.filter(state=DeliveryState.PENDING).values("event_id")
+    waiting = WebhookDelivery.objects.filter(state=DeliveryState.PENDING, endpoint__disabled_at=None).values("event_id")
     old = WebhookEvent.objects.filter(created_at__lt=before).exclude(pk__in=waiting)
     count = old.count()
     old.delete()
