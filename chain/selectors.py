@@ -51,7 +51,7 @@ class PlanStatus:
 
 @dataclass(frozen=True, slots=True)
 class ModelClock:
-    """A model's clock at the newest block, in unix seconds. It stands since `suspended_at`; 0 where it runs."""
+    """A model's clock at a block, in unix seconds. It stands since `suspended_at`; 0 where it runs."""
 
     model_id: int
     clock_at: int
@@ -172,10 +172,10 @@ def plan_states(plan_ids: Iterable[int]) -> dict[int, PlanStatus]:
     return found
 
 
-def model_clocks(model_ids: Iterable[int]) -> dict[int, ModelClock]:
-    """The clocks of models, in one batch. That of an unknown model is block time."""
+def model_clocks(model_ids: Iterable[int], *, block_hash: str | None = None) -> dict[int, ModelClock]:
+    """The clocks of models, now or at a block, in one batch. That of an unknown model is block time."""
     market = licence_market()
-    clocks = _asked({model_id: market.model_clock(model_id) for model_id in model_ids})
+    clocks = _asked({model_id: market.model_clock(model_id) for model_id in model_ids}, block_hash=block_hash)
     return {model_id: ModelClock(model_id, clock.clock_at, clock.suspended_at) for model_id, clock in clocks.items()}
 
 
@@ -335,9 +335,9 @@ def _moment(unix_s: int | None) -> datetime | None:
     return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
 
 
-def _asked(views: dict[K, View[T]]) -> dict[K, T]:
+def _asked(views: dict[K, View[T]], *, block_hash: str | None = None) -> dict[K, T]:
     """The answers to many questions, by the same keys."""
-    return dict(zip(views, views_require(list(views.values())), strict=True))
+    return dict(zip(views, views_require(list(views.values()), block_hash=block_hash), strict=True))
 
 
 def _state(licence_id: int, row: structs.LicenceState, header: Header) -> LicenceState:

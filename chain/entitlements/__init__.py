@@ -17,7 +17,13 @@ that nobody asked about raises what the gateway raises: no licence is called inv
 
 from chain.entitlements.heads import entitlement_block
 from chain.entitlements.logs import RECENT_BLOCKS, licences_received, purchase_hashes
-from chain.entitlements.reads import canonical_hashes, licence_states, licence_states_now, market_settings
+from chain.entitlements.reads import (
+    canonical_hashes,
+    licence_states,
+    licence_states_now,
+    market_settings,
+    model_clocks_now,
+)
 
 __all__ = [
     "RECENT_BLOCKS",
@@ -27,5 +33,6 @@ __all__ = [
     "licence_states_now",
     "licences_received",
     "market_settings",
+    "model_clocks_now",
     "purchase_hashes",
 ]

@@ -1,12 +1,15 @@
 """What is asked about a block: licences, the market's settings, which blocks are canonical."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from chain import selectors
 from chain.entitlements.heads import entitlement_block
 from chain.entitlements.shared import Fact, facts_at
 from chain.entitlements.values import (
     UINT256_MAX,
+    clock_json,
+    clock_parse,
     hash_or_empty_parse,
     licence_json,
     licence_parse,
@@ -16,7 +19,9 @@ from chain.entitlements.values import (
 from chain.errors import EncodingError
 from chain.gateway.errors import NodeBehind
 from chain.gateway.protocol import Header
-from chain.selectors import LicenceState, MarketSettings
+from chain.selectors import LicenceState, MarketSettings, ModelClock
+
+T = TypeVar("T")
 
 
 def licence_states(
@@ -45,13 +50,14 @@ def licence_states(
 
 def licence_states_now(licence_ids: Iterable[int], *, not_before: int = 0) -> tuple[Header, dict[int, LicenceState]]:
     """`licence_states` at the newest block, and that block. Raises what it raises."""
-    ids, block = list(licence_ids), entitlement_block(not_before=not_before)
-    try:
-        return block, licence_states(ids, block=block)
-    except NodeBehind:
-        # A re-org took the block that was remembered. Once more, at what the node has now.
-        block = entitlement_block(fresh=True)
-        return block, licence_states(ids, block=block)
+    ids = list(licence_ids)
+    return _at_newest(lambda block: licence_states(ids, block=block), not_before)
+
+
+def model_clocks_now(model_ids: Iterable[int], *, not_before: int = 0) -> tuple[Header, dict[int, ModelClock]]:
+    """The clocks of models at the newest block, and that block. Raises what `licence_states_now` does."""
+    ids = list(model_ids)
+    return _at_newest(lambda block: facts_at(_CLOCKS, ids, block), not_before)
 
 
 def market_settings(block: Header) -> MarketSettings:
@@ -64,8 +70,22 @@ def canonical_hashes(numbers: Iterable[int], block: Header) -> dict[int, str]:
     return {number: found for number, found in facts_at(_CANONICAL, numbers, block).items() if found}
 
 
+def _at_newest(ask: Callable[[Header], T], not_before: int) -> tuple[Header, T]:
+    block = entitlement_block(not_before=not_before)
+    try:
+        return block, ask(block)
+    except NodeBehind:
+        # A re-org took the block that was remembered. Once more, at what the node has now.
+        block = entitlement_block(fresh=True)
+        return block, ask(block)
+
+
 def _licences_ask(licence_ids: Sequence[int], block: Header) -> dict[int, LicenceState]:
     return selectors.licence_states_at(licence_ids, block)
+
+
+def _clocks_ask(model_ids: Sequence[int], block: Header) -> dict[int, ModelClock]:
+    return selectors.model_clocks(model_ids, block_hash=block.hash)
 
 
 def _market_ask(subjects: Sequence[str], block: Header) -> dict[str, MarketSettings]:
@@ -78,5 +98,6 @@ def _canonical_ask(numbers: Sequence[int], _block: Header) -> dict[int, str]:
 
 
 _LICENCES = Fact("licence", _licences_ask, licence_json, licence_parse)
+_CLOCKS = Fact("clock", _clocks_ask, clock_json, clock_parse)
 _MARKET = Fact("market", _market_ask, market_json, lambda _subject, value, _block: market_parse(value))
 _CANONICAL = Fact("canonical", _canonical_ask, str, lambda _number, value, _block: hash_or_empty_parse(value))

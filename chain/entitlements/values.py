@@ -12,9 +12,9 @@ import orjson
 from chain.abi import checksum
 from chain.gateway.parse import POSITION_MAX, TIMESTAMP_MAX
 from chain.gateway.protocol import Header
-from chain.selectors import LicenceState, MarketSettings
+from chain.selectors import LicenceState, MarketSettings, ModelClock
 
-Row = TypeVar("Row", LicenceState, MarketSettings)
+Row = TypeVar("Row", LicenceState, MarketSettings, ModelClock)
 
 UINT256_MAX = 2**256 - 1
 VALUE_MAX_BYTES = 64 * 1024
@@ -71,6 +71,16 @@ def licence_parse(licence_id: int, value: Any, block: Header) -> LicenceState:
     return state
 
 
+def clock_json(clock: ModelClock) -> dict[str, Any]:
+    return _row_json(clock)
+
+
+def clock_parse(model_id: int, value: Any, _block: Header) -> ModelClock:
+    clock = _row_parse(ModelClock, value)
+    _require(clock.model_id == model_id)
+    return clock
+
+
 def market_json(market: MarketSettings) -> dict[str, Any]:
     return _row_json(market)
 
@@ -101,7 +111,7 @@ def hash_or_empty_parse(value: Any) -> str:
     return "" if value == "" else hash_parse(value)
 
 
-def _row_json(row: LicenceState | MarketSettings) -> dict[str, Any]:
+def _row_json(row: LicenceState | MarketSettings | ModelClock) -> dict[str, Any]:
     told = {part.name: (part.type, getattr(row, part.name)) for part in fields(row)}
     return {name: str(value) if kind is int else value for name, (kind, value) in told.items()}
 

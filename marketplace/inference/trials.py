@@ -76,8 +76,8 @@ def trial_check(model_id: int) -> Header:
         raise TrialUnavailableError(
             f"Model {model_id} cannot be tried without a licence. Buy one on its page.", model=str(model_id)
         )
-    block = entitlements.entitlement_block(not_before=chain.index_block())
-    if chain.model_clocks([model_id])[model_id].suspended_at:
+    block, clocks = entitlements.model_clocks_now([model_id], not_before=chain.index_block())
+    if clocks[model_id].suspended_at:
         raise TrialUnavailableError(
             f"Model {model_id} is suspended, so that it cannot be tried now. Try again when it is not.",
             model=str(model_id),

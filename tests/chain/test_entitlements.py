@@ -443,6 +443,25 @@ def test_market_settings_of_a_block_are_asked_once(node, market):
     assert node.counts[CALL] == 2 * calls
 
 
+def test_clocks_of_models_are_asked_once_per_block_and_stand_once_they_are_suspended(node, market, redis):
+    model_id, *_ = market.sold_licence()
+    block, clocks = entitlements.model_clocks_now([model_id])
+    assert entitlements.model_clocks_now([model_id])[1] == clocks
+    assert asked(node) == (1, 1)
+    assert clocks == selectors.model_clocks([model_id], block_hash=block.hash)
+    market.suspend(model_id)
+    forget_heads(redis)
+    after, clocks = entitlements.model_clocks_now([model_id])
+    assert after.number > block.number and clocks[model_id].suspended_at == after.timestamp
+    redis.set(*_as_another(keys_of(redis, f"clock:{model_id}")[0], redis))
+    assert entitlements.model_clocks_now([model_id])[1] == clocks
+
+
+def _as_another(key: bytes, redis) -> tuple[bytes, bytes]:
+    """A remembered clock that says to be another model's."""
+    return key, redis.get(key).replace(b'"model_id":"', b'"model_id":"9')
+
+
 def test_canonical_hashes_leave_out_what_is_above_the_head(node, market):
     block = entitlements.entitlement_block()
     node.forget()
