@@ -129,6 +129,7 @@ class World:
             "api-uploads": {"name": "New", "task": "text-classification", "licence": "MIT"},
             "api-releases": {"upload": str(self.upload.pk)},
             "api-job-quote": {"model": str(self.sold.model_id), "inputs": ["the house"]},
+            "api-batch-quote": {"model": str(self.sold.model_id), "inputs": ["the house"]},
             "api-model-trials": {"allowed": False},
             "run": {"inputs": "the house", "text": "the house"},
             "run-quote": {"inputs": "the house"},

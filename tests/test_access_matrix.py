@@ -76,6 +76,7 @@ api-job-payload     DELETE  401       404       204   404      403
 api-job-retry       POST    401       404       202   404      403
 api-batches         GET     401       200       200   200      403
 api-batches         POST    401       403       202   403      403
+api-batch-quote     POST    401       200       200   200      403
 api-batch           GET     401       404       200   404      403
 api-batch-results   GET     401       404       200   404      403
 api-batch-cancel    POST    401       404       200   404      403

@@ -175,19 +175,24 @@ def signed_body(job: Job) -> dict[str, Any]:
     return {"acceptance": acceptance_issue(job=job), "input_salt": receipts.job_salts(job).input}
 
 
-class QuoteSerializer(serializers.Serializer[Any]):
-    """What the same request to `POST /api/v1/jobs` would come to."""
+class AnyQuoteSerializer(serializers.Serializer[Any]):
+    """What a quote says, of a job or of a batch."""
 
     accepted = serializers.BooleanField()
     error = serializers.JSONField(allow_null=True, help_text="`code`, `message` and `retryable` of a refusal.")
     release = serializers.CharField(allow_null=True)
     licence = Uint256StringField(source="licence_id", allow_null=True, help_text="Which one would be used.")
-    trial = serializers.BooleanField()
     calls = serializers.IntegerField(allow_null=True, help_text="What it costs, if it succeeds.")
     left = serializers.IntegerField(
         allow_null=True, help_text="Calls of the licence, or trial calls of today, left after it; null: not limited."
     )
     key_left = serializers.IntegerField(allow_null=True, help_text="The same for the API key that asks.")
+
+
+class QuoteSerializer(AnyQuoteSerializer):
+    """What the same request to `POST /api/v1/jobs` would come to."""
+
+    trial = serializers.BooleanField()
 
 
 def request_read(request: Request) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from marketplace.accounts.authentication import caller
 from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256StringField
 from marketplace.inference import batches, services
-from marketplace.inference.api import JobCreateSerializer
+from marketplace.inference.api import AnyQuoteSerializer, JobCreateSerializer
 from marketplace.inference.models import Batch, JobState
 from marketplace.rate_limit import rate_limit_headers
 from models_registry.api_fields import BoundedListField
@@ -91,6 +91,31 @@ class BatchResultQuerySerializer(serializers.Serializer[Any]):
     limit = serializers.IntegerField(min_value=1, max_value=200, default=100)
 
 
+class BatchQuoteSerializer(AnyQuoteSerializer):
+    """What the same request to `POST /api/v1/batches` would come to."""
+
+    jobs = serializers.IntegerField(allow_null=True, help_text="Into how many it divides.")
+
+
+def request_read(request: Request) -> dict[str, Any]:
+    """The fields of the body of a batch."""
+    form = BatchCreateSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    return dict(form.validated_data)
+
+
+def request_of(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+    """What both `services.batch_create` and `services.batch_quote` take of it."""
+    return {
+        "account": caller(request),
+        "model_id": given["model"],
+        "inputs": given["inputs"],
+        "parameters": given.get("parameters"),
+        "licence_id": given.get("licence"),
+        "release_digest": given.get("release"),
+    }
+
+
 def batch_body(batch: Batch) -> dict[str, Any]:
     """A batch as the API shows it to its owner."""
     found = batches.batch_progress(batch)
@@ -125,16 +150,9 @@ class BatchListView(ThrottledByMethod, GenericAPIView[Batch]):
     )
     def post(self, request: Request) -> Response:
         """Queue up to 1,000 inputs as a batch of jobs: all of them or none."""
-        form = BatchCreateSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        given = form.validated_data
+        given = request_read(request)
         batch, is_new = services.batch_create(
-            account=caller(request),
-            model_id=given["model"],
-            inputs=given["inputs"],
-            parameters=given.get("parameters"),
-            licence_id=given.get("licence"),
-            release_digest=given.get("release"),
+            **request_of(request, given),
             idempotency_key=request.headers.get("Idempotency-Key"),
             store=given["store"],
         )
@@ -145,6 +163,19 @@ class BatchListView(ThrottledByMethod, GenericAPIView[Batch]):
         if not is_new:
             headers["Idempotent-Replay"] = "true"
         return Response(batch_body(batch), status=status.HTTP_202_ACCEPTED, headers=headers)
+
+
+class BatchQuoteView(APIView):
+    required_scope = "run"
+    throttle_scope = "quote"
+
+    @extend_schema(
+        operation_id="batch_quote", tags=["batches"], request=BatchCreateSerializer, responses=BatchQuoteSerializer
+    )
+    def post(self, request: Request) -> Response:
+        """What a batch would cost and whether it would be accepted. Changes nothing."""
+        quote = services.batch_quote(**request_of(request, request_read(request)))
+        return Response(BatchQuoteSerializer(quote).data, headers={"Cache-Control": "no-store"})
 
 
 class BatchView(APIView):

@@ -14,6 +14,7 @@ urlpatterns = [
     path("jobs/<uuid:job_id>/cancel", api.JobCancelView.as_view(), name="api-job-cancel"),
     path("jobs/<uuid:job_id>/retry", api.JobRetryView.as_view(), name="api-job-retry"),
     path("batches", api_batches.BatchListView.as_view(), name="api-batches"),
+    path("batches/quote", api_batches.BatchQuoteView.as_view(), name="api-batch-quote"),
     path("batches/<uuid:batch_id>", api_batches.BatchView.as_view(), name="api-batch"),
     path("batches/<uuid:batch_id>/results", api_batches.BatchResultsView.as_view(), name="api-batch-results"),
     path("batches/<uuid:batch_id>/cancel", api_batches.BatchCancelView.as_view(), name="api-batch-cancel"),

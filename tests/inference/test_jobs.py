@@ -23,6 +23,7 @@ from marketplace.inference.errors import (
 from marketplace.inference.models import CallEntry, Job, JobPayload, LicenceUse
 from marketplace.licences.errors import CallsExhaustedError
 from models_registry.errors import ModelNotFoundError, ReleaseNotFoundError
+from models_registry.models import Release, ReleaseState
 from models_registry.runtime.errors import InputError, RunnerBusyError, RunnerCrashedError
 from models_registry.runtime.specs import RunResult
 
@@ -303,6 +304,17 @@ def test_job_of_a_model_that_does_not_exist_is_refused(buyer, sold):
 def test_job_pinned_to_a_release_of_another_model_is_refused(create):
     with pytest.raises(ReleaseNotFoundError):
         create(release_digest="0x" + "12" * 32)
+
+
+def test_job_pinned_to_the_older_of_two_releases_is_of_that_one(create, sold, publisher):
+    older, newer = sold.release.digest, "0x" + "2e" * 32
+    values = {"publisher": publisher.address, "name": "A model", "task": "feature-extraction", "licence": "MIT"}
+    Release.objects.create(digest=newer, state=ReleaseState.READY, **values)
+    sold.market.release(sold.model_id, newer)
+    sold.market.index()
+    pins = (None, older, newer, "0x" + older[2:].upper())
+    assert [create(release_digest=pin).release_digest for pin in pins] == [newer, older, newer, older]
+    assert sorted(Job.objects.values_list("release_digest", flat=True)) == sorted([newer, older] * 2)
 
 
 def test_job_with_bad_inputs_writes_nothing(create):

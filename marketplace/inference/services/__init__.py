@@ -13,7 +13,7 @@ from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job
 from marketplace.inference.services.handing import batch_hand_out
 from marketplace.inference.services.keeping import job_hand_out, payloads_purge
 from marketplace.inference.services.moves import RUN_TASK, CheckedAt, error_json, job_enqueue
-from marketplace.inference.services.quoting import Quote, job_quote
+from marketplace.inference.services.quoting import Quote, batch_quote, job_quote
 from marketplace.inference.services.running import (
     job_fail,
     job_is_held,
@@ -33,6 +33,7 @@ __all__ = [
     "batch_cancel",
     "batch_create",
     "batch_hand_out",
+    "batch_quote",
     "batch_size_check",
     "error_json",
     "input_upload_delete",

@@ -27,15 +27,16 @@ from marketplace.inference.services.idempotency import Asked, row_once
 from marketplace.inference.services.inputs import inputs_accept_each
 from marketplace.inference.services.keeping import payloads_write
 from marketplace.inference.services.moves import job_enqueue
-from marketplace.inference.services.placing import Offer, offer_find, offer_take
+from marketplace.inference.services.placing import Offer, Placed, offer_find, offer_take
 from marketplace.inference.services.telling import job_tell
+from models_registry.models import Release
 from models_registry.runtime.tasks import TaskSpec
 
 # So many of a batch's jobs are announced to the workers at once when it is accepted; the sweep announces the rest.
 _ANNOUNCED_AT_ONCE = 200
 
 
-class _Request(NamedTuple):
+class BatchPart(NamedTuple):
     """What one job of a batch is asked, what commits to it in its receipt, and the calls that it costs."""
 
     asked: dict[str, Any]
@@ -77,9 +78,9 @@ def batch_create(
     asked = Asked(account, idempotency_key, request)
 
     def make() -> Batch:
-        release = release_find(model_id, release_digest)
-        spec = task_spec(release)
-        requests = _requests(account, spec, inputs, spec.validate_parameters(parameters))
+        requests, release = batch_check(
+            account=account, model_id=model_id, release_digest=release_digest, inputs=inputs, parameters=parameters
+        )
         offer = offer_find(account=account, model_id=model_id, licence_id=licence_id)
         batch = Batch(
             account=account,
@@ -123,6 +124,29 @@ def batch_cancel(*, account: Account, batch_id: UUID) -> Batch:
     return batch
 
 
+def batch_check(
+    *, account: Account, model_id: int, release_digest: str | None, inputs: Any, parameters: Any
+) -> tuple[list[BatchPart], Release]:
+    """What each job of a batch is asked, in order, and the release that takes it. Nothing is signed or stored.
+
+    Raises `model.not_found`, `release.not_found`, `job.task_unsupported`, `batch.invalid`, `input.invalid`,
+    `input_upload.not_found`.
+    """
+    release = release_find(model_id, release_digest)
+    spec = task_spec(release)
+    return _parts(account, spec, inputs, spec.validate_parameters(parameters)), release
+
+
+def batch_take(*, account: Account, model_id: int, offer: Offer, wanted: int, jobs: int) -> Placed:
+    """Reserve the calls of all jobs of a batch under one licence, as `offer_take` does and inside its transaction.
+
+    Raises what that raises, BatchTooManyOpenError.
+    """
+    placed = offer_take(account=account, model_id=model_id, offer=offer, wanted=wanted, jobs=jobs)
+    _batch_room(account)
+    return placed
+
+
 def batch_size_check(inputs: Any) -> None:
     """Raises BatchInvalidError where these are no list of as many inputs as a batch may have."""
     most = settings.BATCH_MAX_INPUTS
@@ -132,27 +156,26 @@ def batch_size_check(inputs: Any) -> None:
         )
 
 
-def _requests(account: Account, spec: TaskSpec, inputs: Any, parameters: dict[str, Any]) -> list[_Request]:
+def _parts(account: Account, spec: TaskSpec, inputs: Any, parameters: dict[str, Any]) -> list[BatchPart]:
     batch_size_check(inputs)
     size = spec.most_inputs(parameters)
     parts = [
         inputs_accept_each(account=account, spec=spec, inputs=inputs[start : start + size], offset=start)
         for start in range(0, len(inputs), size)
     ]
-    return [_request(part, parameters) for part in parts]
+    return [_part(part, parameters) for part in parts]
 
 
-def _request(inputs: list[Any], parameters: dict[str, Any]) -> _Request:
+def _part(inputs: list[Any], parameters: dict[str, Any]) -> BatchPart:
     asked = {"inputs": inputs, "parameters": parameters}
-    return _Request(asked, input_commit(asked), ledger.job_calls(inputs, parameters))
+    return BatchPart(asked, input_commit(asked), ledger.job_calls(inputs, parameters))
 
 
-def _batch_store(batch: Batch, offer: Offer, requests: list[_Request], chosen: dict[str, bool]) -> None:
+def _batch_store(batch: Batch, offer: Offer, requests: list[BatchPart], chosen: dict[str, bool]) -> None:
     """Reserve the calls of every job under one licence, and write all of it, or nothing."""
     account, wanted = batch.account, sum(request.calls for request in requests)
     with transaction.atomic():
-        placed = offer_take(account=account, model_id=batch.model_id, offer=offer, wanted=wanted, jobs=len(requests))
-        _batch_room(account)
+        placed = batch_take(account=account, model_id=batch.model_id, offer=offer, wanted=wanted, jobs=len(requests))
         # It was offered no trial.
         licence = cast(LicenceState, placed.licence)
         batch.licence_id = licence.licence_id
@@ -169,7 +192,7 @@ def _batch_store(batch: Batch, offer: Offer, requests: list[_Request], chosen: d
         transaction.on_commit(lambda: _announce(jobs))
 
 
-def _jobs(batch: Batch, requests: list[_Request], chosen: dict[str, bool], *, block: tuple[int, str]) -> list[Job]:
+def _jobs(batch: Batch, requests: list[BatchPart], chosen: dict[str, bool], *, block: tuple[int, str]) -> list[Job]:
     now, position, jobs = timezone.now(), 0, []
     for number, request in enumerate(requests):
         count = len(request.asked["inputs"])

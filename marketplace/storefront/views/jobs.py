@@ -21,6 +21,7 @@ from marketplace.inference.paging import Place, place_behind, place_of
 from marketplace.inference.receipts.selectors import receipt_get
 from marketplace.inference.trials import TrialWish
 from marketplace.storefront.forms import JobFilterForm, RunForm
+from marketplace.storefront.job_times import job_times
 from marketplace.storefront.results import input_text, results_of
 from marketplace.storefront.throttle import throttled
 from models_registry import selectors as registry
@@ -197,6 +198,7 @@ def _job_context(job: Job) -> dict[str, Any]:
         "inputs": [input_text(value) for value in inputs],
         "has_payload": request is not None,
         "seen": _seen(job),
+        "times": job_times(job),
     }
 
 
