@@ -17,12 +17,18 @@ from chain.development import DEVELOPMENT_ACCOUNTS
 from chain.signing.errors import SignerMissing
 from chain.signing.local import LocalSigner
 from marketplace.inference import services
-from marketplace.inference.models import Job, Receipt, WorkerKey
+from marketplace.inference.models import Job, LicenceUse, Receipt, WorkerKey
 from marketplace.inference.payloads import payload_decrypt
 from marketplace.inference.receipts import issuing, selectors
 from marketplace.inference.receipts.errors import WorkerKeyError
 from marketplace.inference.receipts.issuing import acceptance_issue, receipt_issue, receipts_sweep
-from marketplace.inference.receipts.keys import worker_key_create, worker_key_revoke, worker_key_rotate
+from marketplace.inference.receipts.keys import (
+    worker_key_active,
+    worker_key_create,
+    worker_key_ensure,
+    worker_key_revoke,
+    worker_key_rotate,
+)
 from models_registry.runtime.errors import InputError, OutputInvalidError
 from tests.inference.receipt_steps import document_of, keys_listed, message_of, on_chain
 from tests.sdk.support import STRANGER_KEY, delegated, receipt
@@ -251,6 +257,57 @@ def test_statements_of_an_operator_whose_key_changed_fail_where_nothing_is_ancho
         assert report.failed() == ["operator"]
         why = next(check.meaning for check in report.checks if check.name == "operator")
         assert "an older key counts only where the receipt is anchored" in why
+
+
+@pytest.fixture
+def change_key(market):
+    """The operator's owner names the outsider's key; returns what signs with it."""
+
+    def change() -> LocalSigner:
+        key = [market.operator_id, market.outsider, market.operator_payee]
+        market.send("LicenceMarket", "setOperator", key, by=market.operator_owner)
+        return LocalSigner(DEVELOPMENT_ACCOUNTS[3].key)
+
+    return change
+
+
+def test_worker_key_signs_no_more_when_the_operators_key_has_changed_and_the_sweep_signs_once_it_has_rotated(
+    create, finish, worker_key, market, change_key
+):
+    accepted_before, signer = create(), change_key()
+    market.index()
+    accepted_after = create()
+    assert (worker_key_active(), acceptance_issue(job=accepted_after)) == (None, None)
+    jobs = [finish(accepted_before), finish(accepted_after)]
+    assert [receipt_issue(job_id=job.pk) for job in jobs] == [False, False]
+    assert receipts_sweep() == 0
+    fresh = worker_key_rotate(signer=signer)
+    assert worker_key_active() == fresh
+    assert (receipts_sweep(), receipts_sweep()) == (2, 0)
+    for job in jobs:
+        report = on_chain(document_of(job), keys=keys_listed())
+        assert report.ok, report.text()
+    assert LicenceUse.objects.get().used == 2
+
+
+def test_worker_key_of_an_operator_that_the_index_has_not_read_signs(worker_key):
+    assert worker_key_active() == worker_key
+
+
+def test_worker_key_whose_operator_has_another_key_by_now_is_missing_also_before_the_index_has_read_that(
+    worker_key, market, change_key, capsys
+):
+    market.index()
+    assert worker_key_ensure() == worker_key
+    signer = change_key()
+    fresh = worker_key_ensure(signer=signer)
+    assert fresh.operator_key == signer.address
+    assert worker_key_ensure(signer=signer) == fresh
+    market.index()
+    assert worker_key_active() == fresh
+    call_command("worker_keys", "list")
+    told = capsys.readouterr().out.splitlines()
+    assert ["  signs  " in told[0], "stale: the operator has another key" in told[1]] == [True, True]
 
 
 def test_receipt_of_a_stranger_who_claims_to_be_the_operator_fails_on_chain_alone(create, finish, worker_key):

@@ -23,25 +23,40 @@ from chain.signing.protocol import Signer
 from marketplace.inference.payloads import payload_decrypt, payload_encrypt
 from marketplace.inference.receipts.errors import WorkerKeyError
 from marketplace.inference.receipts.models import WorkerKey
+from marketplace.licences.selectors import operator_key_indexed
 
 DEFAULT_TERM = timedelta(days=365)
 
 
 def worker_key_active() -> WorkerKey | None:
-    """The key that signs now: the newest of this site's market that is neither over, retired nor revoked."""
+    """The key that signs now: the newest of this site's market that is neither over, retired, revoked nor stale.
+
+    What a stale key signed no verifier would take. So nothing is signed until `worker_keys rotate`, and the sweep then
+    signs the receipts that are missing.
+    """
+    return next((key for key in _valid_now() if not worker_key_is_stale(key)), None)
+
+
+def worker_key_is_stale(key: WorkerKey) -> bool:
+    """Whether the operator has another key by now than the one that delegated, as far as the index has read."""
+    return operator_key_indexed(key.operator_id) not in (None, key.operator_key)
+
+
+def _valid_now() -> list[WorkerKey]:
+    """Keys of this site's market that can sign, newest first."""
     try:
         market = chain.contract_address("LicenceMarket")
     except WeighhouseError:
-        return None
-    return _newest_valid.first(chain_id=settings.CHAIN_ID, market=market, now=timezone.now())
+        return []
+    return _valid.rows(chain_id=settings.CHAIN_ID, market=market, now=timezone.now())
 
 
 @Prepared
-def _newest_valid(chain_id: Any, market: Any, now: Any) -> QuerySet[WorkerKey]:
+def _valid(chain_id: Any, market: Any, now: Any) -> QuerySet[WorkerKey]:
     keys = WorkerKey.objects.filter(
         chain_id=chain_id, market=market, retired_at=None, revoked_at=None, secret__isnull=False
     )
-    return keys.filter(valid_from__lte=now, valid_until__gt=now).order_by("-pk")[:1]
+    return keys.filter(valid_from__lte=now, valid_until__gt=now).order_by("-pk")
 
 
 def worker_key_sign(key: WorkerKey, digest: bytes) -> str:
@@ -80,6 +95,18 @@ def worker_key_create(*, term: timedelta = DEFAULT_TERM, signer: Signer | None =
     key.delegation_signature = signer.sign_typed_data(delegation_of(key))
     key.save(force_insert=True)
     return key
+
+
+def worker_key_ensure(*, term: timedelta = DEFAULT_TERM, signer: Signer | None = None) -> WorkerKey:
+    """The newest key by the operator's key as the market has it now, made where there is none. Raises as create.
+
+    The market is asked, because the index may not have read yet that the operator's key changed.
+    """
+    for key in _valid_now():
+        operator = chain.operator_get(key.operator_id)
+        if operator is not None and not operator.is_disabled and operator.key == key.operator_key:
+            return key
+    return worker_key_create(term=term, signer=signer)
 
 
 def worker_key_rotate(*, term: timedelta = DEFAULT_TERM, signer: Signer | None = None) -> WorkerKey:
