@@ -13,8 +13,8 @@ from weighhouse.core.commitments import salted_hash
 from weighhouse.core.statements import Statement
 from weighhouse.verify import verify
 
-from chain.development import DEVELOPMENT_ACCOUNTS
-from chain.signing.errors import SignerMissing
+from chain.development import DEVELOPMENT_ACCOUNTS, OPERATOR_KEY
+from chain.signing.errors import SignerMissing, SignerUnavailable
 from chain.signing.local import LocalSigner
 from marketplace.inference import services
 from marketplace.inference.models import Job, LicenceUse, Receipt, WorkerKey
@@ -216,6 +216,54 @@ def test_worker_key_revoked_vouches_for_nothing_that_is_not_anchored(create, fin
     assert revoked.secret is None
     assert on_chain(document, keys=keys_listed()).failed() == ["revocation"]
     assert not receipt_issue(job_id=finish(create()).pk), "no key signs now"
+
+
+class SlowSigner(LocalSigner):
+    """The operator's signer. While it is asked, workers go on as `meanwhile` says."""
+
+    def __init__(self, meanwhile) -> None:
+        super().__init__(OPERATOR_KEY.key)
+        self.meanwhile = meanwhile
+
+    def sign_typed_data(self, typed):
+        self.meanwhile()
+        return super().sign_typed_data(typed)
+
+
+def test_worker_key_signs_no_more_while_its_revocation_is_made(create, finish, worker_key):
+    before, after = document_of(finish(create())), finish(create())
+    issued = []
+    signer = SlowSigner(lambda: issued.append(receipt_issue(job_id=after.pk)))
+    worker_key_revoke(address=worker_key.address, signer=signer)
+    assert issued == [False]
+    issued_at = int(json.loads(before)["message"]["issuedAt"])
+    worker_key.refresh_from_db()
+    ahead = worker_key.revoked_at.timestamp() - issued_at
+    assert 30 < ahead < 120, "a clock that is ahead of others, or a worker that was slow, leaves no later date"
+
+
+def test_worker_key_whose_revocation_the_signer_does_not_sign_signs_no_more_and_can_be_revoked_again(
+    create, finish, worker_key
+):
+    def fail() -> None:
+        raise SignerUnavailable("It is away.")
+
+    with pytest.raises(SignerUnavailable):
+        worker_key_revoke(address=worker_key.address, signer=SlowSigner(fail))
+    worker_key.refresh_from_db()
+    assert (worker_key.revoked_at, worker_key.secret, worker_key_active()) == (None, None, None)
+    assert worker_key.retired_at is not None
+    assert worker_key_revoke(address=worker_key.address).revoked_at is not None
+    worker_key_create()
+    job = finish(create())
+    assert on_chain(document_of(job), keys=keys_listed()).ok, "the list of keys is one that verifiers read"
+
+
+def test_worker_key_that_two_revoke_at_once_has_one_revocation(worker_key):
+    first = []
+    signer = SlowSigner(lambda: first.append(worker_key_revoke(address=worker_key.address)))
+    second = worker_key_revoke(address=worker_key.address, signer=signer)
+    assert second.revocation_signature == first[0].revocation_signature
 
 
 def test_worker_key_over_its_term_signs_nothing(create, finish, worker_key):

@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from weighhouse.core import statements
 from weighhouse.core.eip712 import TypedData
@@ -26,6 +27,9 @@ from marketplace.inference.receipts.models import WorkerKey
 from marketplace.licences.selectors import operator_key_indexed
 
 DEFAULT_TERM = timedelta(days=365)
+# A revocation is dated so much later than it is made: workers' clocks differ, and one of them may have read the key
+# just before it went. A thief gains nothing by that: what is issued before the date must be anchored besides.
+REVOCATION_MARGIN = timedelta(minutes=1)
 
 
 def worker_key_active() -> WorkerKey | None:
@@ -120,7 +124,11 @@ def worker_key_rotate(*, term: timedelta = DEFAULT_TERM, signer: Signer | None =
 def worker_key_revoke(*, address: str, signer: Signer | None = None) -> WorkerKey:
     """Take a key back, from now on and for good: the operator's key signs that. Again changes nothing.
 
-    What it signed before counts on only where it is anchored. Raises WorkerKeyError.
+    1. Retire the key and delete its private half, so that nobody signs with it while the signer is asked, which may
+       take long. Should the signer fail, it stays at that, and doing it again goes on here.
+    2. Have the moment signed from which on it was taken back. Of two that do this at once, one is kept.
+
+    What it signed before counts on only where it is anchored. Raises WorkerKeyError, and what `chain.signing` raises.
     """
     key = WorkerKey.objects.filter(address__iexact=address).first()
     if key is None:
@@ -131,12 +139,13 @@ def worker_key_revoke(*, address: str, signer: Signer | None = None) -> WorkerKe
     if signer.address != key.operator_key:
         message = f"{key.operator_key} delegated to this key and alone can revoke it; the signer is {signer.address}."
         raise WorkerKeyError(message)
-    # The second after this one: all that the key signed is older.
-    key.revoked_at = timezone.now().replace(microsecond=0) + timedelta(seconds=1)
-    key.revocation_signature = signer.sign_typed_data(revocation_of(key))
-    key.secret = None
-    with transaction.atomic():
-        key.save(update_fields=["revoked_at", "revocation_signature", "secret"])
+    row = WorkerKey.objects.filter(pk=key.pk)
+    with transaction.atomic(durable=True):
+        row.update(retired_at=Coalesce("retired_at", timezone.now()), secret=None)
+    key.revoked_at = timezone.now().replace(microsecond=0) + REVOCATION_MARGIN
+    signature = signer.sign_typed_data(revocation_of(key))
+    row.filter(revoked_at=None).update(revoked_at=key.revoked_at, revocation_signature=signature)
+    key.refresh_from_db()
     return key
 
 
