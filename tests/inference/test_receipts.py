@@ -103,6 +103,32 @@ def test_acceptance_is_there_as_soon_as_the_job_is(create, worker_key, monkeypat
     assert on_chain(canonical.dumps(stored), keys=keys_listed()).ok
 
 
+def test_acceptance_of_a_job_that_waits_is_signed_when_the_site_gets_a_key_and_of_one_that_began_never(
+    create, finish, market, buyer, with_key
+):
+    waits, runs, done, tried, late = (create() for _ in range(5))
+    services.job_claim(job_id=runs.pk)
+    finish(done)
+    services.job_retry(job=services.job_claim(job_id=tried.pk), error=InputError("Blank.", position=0), counts=True)
+    Job.objects.filter(pk=late.pk).update(start_before=timezone.now())
+    worker_key_create()
+    client = with_key(buyer, "run")
+    answers = {job: client.get(f"/api/v1/jobs/{job.pk}/acceptance") for job in (waits, runs, done, tried, late)}
+    assert [answer.status_code for answer in answers.values()] == [200, 404, 404, 404, 404]
+    assert "signs no acceptance afterwards" in answers[runs].json()["detail"]
+    assert on_chain(answers[waits].content).ok
+    services.job_claim(job_id=waits.pk)
+    assert client.get(f"/api/v1/jobs/{waits.pk}/acceptance").content == answers[waits].content
+
+
+def test_acceptance_is_not_stored_for_a_job_that_begins_while_it_is_signed(create, market):
+    job = create()
+    worker_key_create()
+    services.job_claim(job_id=job.pk)
+    assert acceptance_issue(job=job) is None, "the row that was read before says that it waits"
+    assert Receipt.objects.get(pk=job.pk).acceptance is None
+
+
 def test_salts_differ_between_equal_jobs(create, finish, worker_key):
     one, two = (message_of(finish(create())) for _ in range(2))
     assert one["inputHash"] != two["inputHash"]

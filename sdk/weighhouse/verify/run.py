@@ -120,6 +120,12 @@ def _expectations(report: Report, statement: Statement, wanted: Expected, operat
 
 def _contents(report: Report, statement: Statement) -> None:
     if statement.kind != RECEIPT_KIND:
+        report.add(
+            "start",
+            int(statement.signed.message["issuedAt"]) <= int(statement.signed.message["startBefore"]),
+            ok="it was issued while the job could still begin",
+            failed="it was issued after the time until which the job could begin, so that it promises nothing",
+        )
         return
     message, fingerprint = statement.signed.message, statement.fingerprint
     succeeded = message["state"] == "succeeded"
