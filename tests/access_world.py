@@ -75,7 +75,7 @@ class World:
             "api-job-payload": {"job_id": self.job.pk},
             "api-job-retry": {"job_id": self.job.pk},
             **{f"api-job-{name}": {"job_id": self.job.pk} for name in ("acceptance", "receipt", "receipt-opening")},
-            **{f"api-batch{name}": {"batch_id": self.batch.pk} for name in ("", "-results", "-cancel")},
+            **{f"api-batch{name}": {"batch_id": self.batch.pk} for name in ("", "-results", "-acceptances", "-cancel")},
             "api-input": {"upload_id": self.input.pk},
             **{
                 f"api-webhook{name}": {"endpoint_id": self.webhook.endpoint_id}

@@ -79,6 +79,7 @@ api-batches         POST    401       403       202   403      403
 api-batch-quote     POST    401       200       200   200      403
 api-batch           GET     401       404       200   404      403
 api-batch-results   GET     401       404       200   404      403
+api-batch-acceptances GET   401       404       200   404      403
 api-batch-cancel    POST    401       404       200   404      403
 api-inputs          GET     401       200       200   200      403
 api-inputs          POST    401       201       201   201      403

@@ -17,6 +17,7 @@ from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256St
 from marketplace.inference import batches, services
 from marketplace.inference.api import AnyQuoteSerializer, JobCreateSerializer
 from marketplace.inference.models import Batch, JobState
+from marketplace.inference.receipts.issuing import acceptances_issue
 from marketplace.rate_limit import rate_limit_headers
 from models_registry.api_fields import BoundedListField
 
@@ -70,6 +71,21 @@ class BatchSerializer(BatchSummarySerializer):
     results_until = serializers.DateTimeField(
         allow_null=True, help_text="When the last inputs and outputs are deleted; null where none are kept."
     )
+    acceptances_url = serializers.CharField(help_text="What the site signed for having taken its jobs on.")
+
+
+class BatchAcceptanceSerializer(serializers.Serializer[Any]):
+    index = serializers.IntegerField(help_text="The job's first input, from 0.")
+    inputs = serializers.IntegerField(help_text="How many.")
+    job = serializers.UUIDField()
+    acceptance = serializers.JSONField(
+        allow_null=True, help_text="Signed before the job began, a file for `weighhouse verify`; null where it was not."
+    )
+
+
+class BatchAcceptancePageSerializer(serializers.Serializer[Any]):
+    results = BatchAcceptanceSerializer(many=True)
+    next = serializers.URLField(allow_null=True)
 
 
 class BatchResultSerializer(serializers.Serializer[Any]):
@@ -126,7 +142,20 @@ def batch_body(batch: Batch) -> dict[str, Any]:
         "jobs_by_state": found.jobs,
         "calls_by_state": found.calls,
         "results_until": found.results_until,
+        "acceptances_url": f"/api/v1/batches/{batch.pk}/acceptances",
     }
+
+
+def following_of(request: Request, batch: Batch, query: dict[str, Any]) -> str | None:
+    """The page of a batch after the one that was asked for; `None` where that was the last."""
+    after, limit = query["after"] + query["limit"], query["limit"]
+    if after >= batch.input_count:
+        return None
+    return str(request.build_absolute_uri("?" + urlencode({"after": after, "limit": limit})))
+
+
+def page_headers(following: str | None) -> dict[str, str]:
+    return {"Cache-Control": "no-store"} | ({"Link": f'<{following}>; rel="next"'} if following else {})
 
 
 class BatchListView(ThrottledByMethod, GenericAPIView[Batch]):
@@ -205,13 +234,36 @@ class BatchResultsView(APIView):
         after, limit = query.validated_data["after"], query.validated_data["limit"]
         # A HEAD shows no results, so that it must not use up those that are handed out once.
         results = services.batch_hand_out(batch, after=after, limit=limit) if request.method == "GET" else []
-        following = None
-        if after + limit < batch.input_count:
-            following = request.build_absolute_uri("?" + urlencode({"after": after + limit, "limit": limit}))
+        following = following_of(request, batch, query.validated_data)
         until = batches.batch_progress(batch).results_until
         page = BatchResultPageSerializer({"results": results, "results_until": until, "next": following})
-        headers = {"Cache-Control": "no-store"} | ({"Link": f'<{following}>; rel="next"'} if following else {})
-        return Response(page.data, headers=headers)
+        return Response(page.data, headers=page_headers(following))
+
+
+class BatchAcceptancesView(APIView):
+    required_scope = "run"
+
+    @extend_schema(
+        operation_id="batch_acceptances",
+        tags=["batches"],
+        parameters=[BatchResultQuerySerializer],
+        responses=BatchAcceptancePageSerializer,
+    )
+    def get(self, request: Request, batch_id: UUID) -> Response:
+        """The signed acceptances of a batch's jobs, each once: of those whose first input is on the page."""
+        batch = batches.batch_get(account=caller(request), batch_id=batch_id)
+        query = BatchResultQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        after, limit = query.validated_data["after"], query.validated_data["limit"]
+        jobs = [job for job in batches.batch_jobs(batch, after=after, limit=limit) if job.batch_position >= after]
+        signed = acceptances_issue(jobs=jobs)
+        rows = [
+            {"index": job.batch_position, "inputs": job.input_count, "job": job.pk, "acceptance": signed[job.pk]}
+            for job in jobs
+        ]
+        following = following_of(request, batch, query.validated_data)
+        page = BatchAcceptancePageSerializer({"results": rows, "next": following})
+        return Response(page.data, headers=page_headers(following))
 
 
 class BatchCancelView(APIView):

@@ -17,6 +17,9 @@ urlpatterns = [
     path("batches/quote", api_batches.BatchQuoteView.as_view(), name="api-batch-quote"),
     path("batches/<uuid:batch_id>", api_batches.BatchView.as_view(), name="api-batch"),
     path("batches/<uuid:batch_id>/results", api_batches.BatchResultsView.as_view(), name="api-batch-results"),
+    path(
+        "batches/<uuid:batch_id>/acceptances", api_batches.BatchAcceptancesView.as_view(), name="api-batch-acceptances"
+    ),
     path("batches/<uuid:batch_id>/cancel", api_batches.BatchCancelView.as_view(), name="api-batch-cancel"),
     path("inputs", api_uploads.InputUploadListView.as_view(), name="api-inputs"),
     path("inputs/<uuid:upload_id>", api_uploads.InputUploadView.as_view(), name="api-input"),

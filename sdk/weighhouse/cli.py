@@ -39,6 +39,7 @@ def _verify(options: argparse.Namespace) -> int:
         market=options.market,
         anchor=options.anchor,
         operator_key=options.operator_key,
+        operator_id=options.operator,
         model_id=options.model,
         licence_id=options.licence,
         release_digest=options.release,
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--market", metavar="ADDRESS", help="the market that it must be of")
     command.add_argument("--anchor", metavar="ADDRESS", help="the ReceiptAnchor that it must be anchored at")
     command.add_argument("--operator-key", metavar="ADDRESS", help="the operator's key that must have delegated")
+    command.add_argument("--operator", type=int, metavar="N", help="the operator that must have signed it")
     command.add_argument("--model", type=int, metavar="N", help="the model that it must be about")
     command.add_argument("--licence", type=int, metavar="N", help="the licence that it must be about")
     command.add_argument("--release", metavar="DIGEST", help="the release that it must be about")

@@ -12,13 +12,15 @@ from weighhouse.core.statements import Statement
 from weighhouse.verify import ChainReader, Expected, verify
 
 from chain.bindings import receipt_anchor
+from chain.development import DEVELOPMENT_ACCOUNTS
 from chain.models import OutboxTransaction
 from chain.outbox.calls import receipts_anchor_enqueue
+from chain.signing.local import LocalSigner
 from marketplace.inference import services
 from marketplace.inference.models import Job, Receipt, ReceiptBatch
 from marketplace.inference.receipts import batching, selectors
 from marketplace.inference.receipts.issuing import receipt_issue
-from marketplace.inference.receipts.keys import worker_key_create, worker_key_revoke
+from marketplace.inference.receipts.keys import worker_key_create, worker_key_revoke, worker_key_rotate
 from tests.chain.outbox.conftest import Outbox
 from tests.sdk.support import STRANGER_KEY, anchored, delegated, receipt
 
@@ -137,6 +139,28 @@ def test_receipts_of_an_operators_older_key_count_on_where_the_reader_knows_the_
     report = on_chain(document_of(job), anchor=receipt_anchor().address)
     assert report.ok, report.text()
     assert "had" in next(check.meaning for check in report.checks if check.name == "operator")
+    assert on_chain(document_of(job)).failed() == ["operator"], "the contract could be the forger's own"
+
+
+def test_receipt_of_a_job_accepted_under_one_key_of_the_operator_and_signed_under_the_next_counts_under_a_third(
+    sold, buyer, finish, worker_key, market
+):
+    job = services.job_create(account=buyer, model_id=sold.model_id, inputs="the house")[0]
+    key = [market.operator_id, market.outsider, market.operator_payee]
+    market.send("LicenceMarket", "setOperator", key, by=market.operator_owner)
+    market.index()
+    finish(job)
+    worker_key_rotate(signer=LocalSigner(DEVELOPMENT_ACCOUNTS[3].key))
+    assert receipt_issue(job_id=job.pk)
+    batch = batching.receipts_batch()
+    anchor = [market.operator_id, batch.root, 1, batching.NOWHERE]
+    market.send("ReceiptAnchor", "anchor", anchor, by=market.outsider)
+    batching.batches_follow()
+    market.warp(2)
+    market.send("LicenceMarket", "setOperator", [key[0], market.buyer, market.operator_payee], by=market.operator_owner)
+    report = on_chain(document_of(job), anchor=receipt_anchor().address)
+    assert report.ok, report.text()
+    assert "when the receipt was anchored" in next(c.meaning for c in report.checks if c.name == "operator")
     assert on_chain(document_of(job)).failed() == ["operator"], "the contract could be the forger's own"
 
 

@@ -4,10 +4,13 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from weighhouse.core import canonical
 
 from marketplace.inference import services
-from marketplace.inference.models import Batch, Job
+from marketplace.inference.models import Batch, Job, Receipt
+from marketplace.inference.receipts.keys import worker_key_create
 from models_registry.runtime.specs import RunResult
+from tests.inference.receipt_steps import on_chain
 
 pytestmark = pytest.mark.django_db
 CHECKED = type("Checked", (), {"block_number": 1, "block_hash": "0x"})
@@ -48,6 +51,30 @@ def test_api_batch_is_accepted_and_shows_its_progress(post, client):
     assert body["progress"] == pytest.approx(64 / 130)
     assert (body["inputs_by_state"]["succeeded"], body["jobs_by_state"]["queued"]) == (64, 2)
     assert body["results_until"] is not None
+
+
+def test_api_batch_names_the_acceptances_of_its_jobs_which_are_signed_as_it_is_accepted(post, client, worker_key):
+    page, seen = post().json()["acceptances_url"], []
+    assert [row.acceptance is None for row in Receipt.objects.all()] == [False] * 3
+    finish(Job.objects.get(batch_position=0))
+    while page:
+        body = client.get(page, {} if seen else {"limit": 100}).json()
+        seen, page = [*seen, *body["results"]], body["next"]
+    assert [(row["index"], row["inputs"]) for row in seen] == [(0, 64), (64, 64), (128, 2)]
+    assert [row["acceptance"]["message"]["calls"] for row in seen] == ["64", "64", "2"]
+    for row in seen:
+        file = client.get(f"/api/v1/jobs/{row['job']}/acceptance").content
+        assert file == canonical.dumps(row["acceptance"])
+        assert on_chain(file).ok
+
+
+def test_api_batch_of_a_site_without_a_key_has_acceptances_of_what_waits_once_there_is_one(post, client, market):
+    url = post().json()["acceptances_url"]
+    assert {row["acceptance"] for row in client.get(url).json()["results"]} == {None}
+    finish(Job.objects.get(batch_position=0))
+    worker_key_create()
+    signed = [row["acceptance"] is not None for row in client.get(f"{url}?limit=200").json()["results"]]
+    assert signed == [False, True, True]
 
 
 def test_api_batch_results_are_paged_in_the_order_of_the_inputs(post, client):

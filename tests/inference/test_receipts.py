@@ -13,16 +13,22 @@ from weighhouse.core.commitments import salted_hash
 from weighhouse.core.statements import Statement
 from weighhouse.verify import verify
 
-from chain.development import DEVELOPMENT_ACCOUNTS
-from chain.signing.errors import SignerMissing
+from chain.development import DEVELOPMENT_ACCOUNTS, OPERATOR_KEY
+from chain.signing.errors import SignerMissing, SignerUnavailable
 from chain.signing.local import LocalSigner
 from marketplace.inference import services
-from marketplace.inference.models import Job, Receipt, WorkerKey
+from marketplace.inference.models import Job, LicenceUse, Receipt, WorkerKey
 from marketplace.inference.payloads import payload_decrypt
 from marketplace.inference.receipts import issuing, selectors
 from marketplace.inference.receipts.errors import WorkerKeyError
 from marketplace.inference.receipts.issuing import acceptance_issue, receipt_issue, receipts_sweep
-from marketplace.inference.receipts.keys import worker_key_create, worker_key_revoke, worker_key_rotate
+from marketplace.inference.receipts.keys import (
+    worker_key_active,
+    worker_key_create,
+    worker_key_ensure,
+    worker_key_revoke,
+    worker_key_rotate,
+)
 from models_registry.runtime.errors import InputError, OutputInvalidError
 from tests.inference.receipt_steps import document_of, keys_listed, message_of, on_chain
 from tests.sdk.support import STRANGER_KEY, delegated, receipt
@@ -95,6 +101,32 @@ def test_acceptance_is_there_as_soon_as_the_job_is(create, worker_key, monkeypat
     monkeypatch.setattr(issuing, "worker_key_sign", None)
     assert acceptance_issue(job=job) == stored
     assert on_chain(canonical.dumps(stored), keys=keys_listed()).ok
+
+
+def test_acceptance_of_a_job_that_waits_is_signed_when_the_site_gets_a_key_and_of_one_that_began_never(
+    create, finish, market, buyer, with_key
+):
+    waits, runs, done, tried, late = (create() for _ in range(5))
+    services.job_claim(job_id=runs.pk)
+    finish(done)
+    services.job_retry(job=services.job_claim(job_id=tried.pk), error=InputError("Blank.", position=0), counts=True)
+    Job.objects.filter(pk=late.pk).update(start_before=timezone.now())
+    worker_key_create()
+    client = with_key(buyer, "run")
+    answers = {job: client.get(f"/api/v1/jobs/{job.pk}/acceptance") for job in (waits, runs, done, tried, late)}
+    assert [answer.status_code for answer in answers.values()] == [200, 404, 404, 404, 404]
+    assert "signs no acceptance afterwards" in answers[runs].json()["detail"]
+    assert on_chain(answers[waits].content).ok
+    services.job_claim(job_id=waits.pk)
+    assert client.get(f"/api/v1/jobs/{waits.pk}/acceptance").content == answers[waits].content
+
+
+def test_acceptance_is_not_stored_for_a_job_that_begins_while_it_is_signed(create, market):
+    job = create()
+    worker_key_create()
+    services.job_claim(job_id=job.pk)
+    assert acceptance_issue(job=job) is None, "the row that was read before says that it waits"
+    assert Receipt.objects.get(pk=job.pk).acceptance is None
 
 
 def test_salts_differ_between_equal_jobs(create, finish, worker_key):
@@ -212,6 +244,54 @@ def test_worker_key_revoked_vouches_for_nothing_that_is_not_anchored(create, fin
     assert not receipt_issue(job_id=finish(create()).pk), "no key signs now"
 
 
+class SlowSigner(LocalSigner):
+    """The operator's signer. While it is asked, workers go on as `meanwhile` says."""
+
+    def __init__(self, meanwhile) -> None:
+        super().__init__(OPERATOR_KEY.key)
+        self.meanwhile = meanwhile
+
+    def sign_typed_data(self, typed):
+        self.meanwhile()
+        return super().sign_typed_data(typed)
+
+
+def test_worker_key_signs_no_more_while_its_revocation_is_made(create, finish, worker_key):
+    before, after = document_of(finish(create())), finish(create())
+    issued = []
+    signer = SlowSigner(lambda: issued.append(receipt_issue(job_id=after.pk)))
+    worker_key_revoke(address=worker_key.address, signer=signer)
+    assert issued == [False]
+    issued_at = int(json.loads(before)["message"]["issuedAt"])
+    worker_key.refresh_from_db()
+    ahead = worker_key.revoked_at.timestamp() - issued_at
+    assert 30 < ahead < 120, "a clock that is ahead of others, or a worker that was slow, leaves no later date"
+
+
+def test_worker_key_whose_revocation_the_signer_does_not_sign_signs_no_more_and_can_be_revoked_again(
+    create, finish, worker_key
+):
+    def fail() -> None:
+        raise SignerUnavailable("It is away.")
+
+    with pytest.raises(SignerUnavailable):
+        worker_key_revoke(address=worker_key.address, signer=SlowSigner(fail))
+    worker_key.refresh_from_db()
+    assert (worker_key.revoked_at, worker_key.secret, worker_key_active()) == (None, None, None)
+    assert worker_key.retired_at is not None
+    assert worker_key_revoke(address=worker_key.address).revoked_at is not None
+    worker_key_create()
+    job = finish(create())
+    assert on_chain(document_of(job), keys=keys_listed()).ok, "the list of keys is one that verifiers read"
+
+
+def test_worker_key_that_two_revoke_at_once_has_one_revocation(worker_key):
+    first = []
+    signer = SlowSigner(lambda: first.append(worker_key_revoke(address=worker_key.address)))
+    second = worker_key_revoke(address=worker_key.address, signer=signer)
+    assert second.revocation_signature == first[0].revocation_signature
+
+
 def test_worker_key_over_its_term_signs_nothing(create, finish, worker_key):
     WorkerKey.objects.update(valid_until=timezone.now())
     assert not receipt_issue(job_id=finish(create()).pk)
@@ -251,6 +331,57 @@ def test_statements_of_an_operator_whose_key_changed_fail_where_nothing_is_ancho
         assert report.failed() == ["operator"]
         why = next(check.meaning for check in report.checks if check.name == "operator")
         assert "an older key counts only where the receipt is anchored" in why
+
+
+@pytest.fixture
+def change_key(market):
+    """The operator's owner names the outsider's key; returns what signs with it."""
+
+    def change() -> LocalSigner:
+        key = [market.operator_id, market.outsider, market.operator_payee]
+        market.send("LicenceMarket", "setOperator", key, by=market.operator_owner)
+        return LocalSigner(DEVELOPMENT_ACCOUNTS[3].key)
+
+    return change
+
+
+def test_worker_key_signs_no_more_when_the_operators_key_has_changed_and_the_sweep_signs_once_it_has_rotated(
+    create, finish, worker_key, market, change_key
+):
+    accepted_before, signer = create(), change_key()
+    market.index()
+    accepted_after = create()
+    assert (worker_key_active(), acceptance_issue(job=accepted_after)) == (None, None)
+    jobs = [finish(accepted_before), finish(accepted_after)]
+    assert [receipt_issue(job_id=job.pk) for job in jobs] == [False, False]
+    assert receipts_sweep() == 0
+    fresh = worker_key_rotate(signer=signer)
+    assert worker_key_active() == fresh
+    assert (receipts_sweep(), receipts_sweep()) == (2, 0)
+    for job in jobs:
+        report = on_chain(document_of(job), keys=keys_listed())
+        assert report.ok, report.text()
+    assert LicenceUse.objects.get().used == 2
+
+
+def test_worker_key_of_an_operator_that_the_index_has_not_read_signs(worker_key):
+    assert worker_key_active() == worker_key
+
+
+def test_worker_key_whose_operator_has_another_key_by_now_is_missing_also_before_the_index_has_read_that(
+    worker_key, market, change_key, capsys
+):
+    market.index()
+    assert worker_key_ensure() == worker_key
+    signer = change_key()
+    fresh = worker_key_ensure(signer=signer)
+    assert fresh.operator_key == signer.address
+    assert worker_key_ensure(signer=signer) == fresh
+    market.index()
+    assert worker_key_active() == fresh
+    call_command("worker_keys", "list")
+    told = capsys.readouterr().out.splitlines()
+    assert ["  signs  " in told[0], "stale: the operator has another key" in told[1]] == [True, True]
 
 
 def test_receipt_of_a_stranger_who_claims_to_be_the_operator_fails_on_chain_alone(create, finish, worker_key):

@@ -157,6 +157,11 @@ def test_receipt_that_contradicts_itself_does_not_hold_whoever_signed_it(changes
     assert "state" in failures(receipt(changes))
 
 
+def test_acceptance_issued_when_the_job_could_begin_no_more_does_not_hold():
+    assert failures(acceptance({"startBefore": support.ISSUED_AT})) == []
+    assert failures(acceptance({"startBefore": support.ISSUED_AT - 1})) == ["start"]
+
+
 def test_failure_that_counts_a_call_does_not_hold():
     assert failures(failed_receipt(calls=1)) == ["state"]
 

@@ -19,7 +19,7 @@ from marketplace.inference.errors import JobNotFinishedError
 from marketplace.inference.models import Job, Receipt
 from marketplace.inference.receipts import selectors
 from marketplace.inference.receipts.errors import ReceiptUnavailableError
-from marketplace.inference.receipts.issuing import acceptance_issue, receipt_issue
+from marketplace.inference.receipts.issuing import acceptance_issue, job_is_promised, receipt_issue
 
 
 class OpenedSerializer(serializers.Serializer[Any]):
@@ -72,11 +72,12 @@ class JobAcceptanceView(APIView):
 
     @extend_schema(operation_id="job_acceptance_get", tags=["jobs"], responses={200: OpenApiTypes.OBJECT})
     def get(self, request: Request, job_id: UUID) -> HttpResponse:
-        """The signed acceptance of a job as a file: the one that its answer 202 carried. Keep every byte."""
+        """The signed acceptance of a job as a file, signed before the job began. Keep every byte."""
         job = jobs.job_get(account=caller(request), job_id=job_id)
         document = acceptance_issue(job=job)
         if document is None:
-            raise _unavailable(selectors.receipt_get(job))
+            receipt = selectors.receipt_get(job)
+            raise _unavailable(receipt) if receipt is None or job_is_promised(job) else _too_late()
         return _file(canonical.dumps(document), f"acceptance-{job.pk}.json")
 
 
@@ -120,6 +121,13 @@ def receipt_links(job: Job) -> dict[str, Any] | None:
 def _file(content: bytes, name: str) -> HttpResponse:
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return HttpResponse(content, content_type="application/json", headers=headers)
+
+
+def _too_late() -> ReceiptUnavailableError:
+    return ReceiptUnavailableError(
+        "This site had no worker key before the job began, and signs no acceptance afterwards. The job's receipt, once"
+        " it has ended, says what became of it."
+    )
 
 
 def _unavailable(receipt: Receipt | None) -> ReceiptUnavailableError:

@@ -2,11 +2,11 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from weighhouse.core.canonical import JsonError
 from weighhouse.core.commitments import (
@@ -73,14 +73,18 @@ def receipt_open(*, job: Job, commitment: Commitment) -> None:
 
     It is signed in the job's transaction: a write of its own would hold up the worker, which has the job by then.
     """
-    receipt = _opened(job, commitment)
-    receipt.acceptance = _acceptance(job, receipt)
-    _insert(receipt)
+    receipts_open([(job, commitment)])
 
 
 def receipts_open(accepted: Iterable[tuple[Job, Commitment]]) -> None:
-    """The rows of many jobs, in their transaction. Their acceptances are signed when somebody asks for them."""
-    _insert(*(_opened(job, commitment) for job, commitment in accepted))
+    """The same of many jobs, in their transaction: a signed acceptance takes about a millisecond."""
+    rows, key = [_opened(job, commitment) for job, commitment in accepted], worker_key_active()
+    for receipt in rows:
+        receipt.acceptance = _acceptance(receipt.job, receipt, key)
+        if receipt.acceptance is None:
+            # No key, or one that cannot be read: the others would fare no better.
+            break
+    _insert(*rows)
 
 
 def _opened(job: Job, commitment: Commitment) -> Receipt:
@@ -94,19 +98,33 @@ def receipt_output(*, job: Job, commitment: Commitment) -> None:
 
 
 def acceptance_issue(*, job: Job) -> dict[str, Any] | None:
-    """The signed acceptance of a job, the same each time; `None` where this site cannot sign one."""
+    """The signed acceptance of a job, the same each time; `None` where there is none, and none can be signed any more.
+
+    It is signed as the job is accepted. Where this site had no key then, it can be while the job waits: a promise to
+    run what has begun, or was given up, would be none.
+    """
     receipt = _of_job.first(job_id=job.pk)
     if receipt is None or receipt.acceptance is not None:
         return None if receipt is None else receipt.acceptance
-    document = _acceptance(job, receipt)
-    if document is None or _accept(job_id=job.pk, document=document) == 1:
+    document = _acceptance(job, receipt, worker_key_active()) if job_is_promised(job) else None
+    if document is None or _accept(job_id=job.pk, document=document, now=timezone.now()) == 1:
         return document
-    # Somebody was faster: the buyer must see one acceptance, however often it asks.
+    # Somebody was faster, a buyer or a worker. The buyer must see one acceptance, however often it asks.
     return Receipt.objects.values_list("acceptance", flat=True).get(pk=job.pk)
 
 
-def _acceptance(job: Job, receipt: Receipt) -> dict[str, Any] | None:
-    key = worker_key_active()
+def acceptances_issue(*, jobs: Sequence[Job]) -> dict[UUID, dict[str, Any] | None]:
+    """`acceptance_issue` of many jobs."""
+    stored = dict(Receipt.objects.filter(job__in=jobs, acceptance__isnull=False).values_list("job_id", "acceptance"))
+    return {job.pk: stored.get(job.pk) or acceptance_issue(job=job) for job in jobs}
+
+
+def job_is_promised(job: Job) -> bool:
+    """Whether the job is yet to begin, so that an acceptance of it can still be signed."""
+    return job.state == JobState.QUEUED and job.started_at is None and timezone.now() < job.start_before
+
+
+def _acceptance(job: Job, receipt: Receipt, key: WorkerKey | None) -> dict[str, Any] | None:
     if key is None:
         return None
     entry = getattr(job, "call", None)
@@ -160,8 +178,10 @@ def _output_note(job_id: Any, output_hash: Any, salt: Any) -> Changes:
 
 
 @PreparedUpdate
-def _accept(job_id: Any, document: Any) -> Changes:
-    return Receipt.objects.filter(job_id=job_id, acceptance__isnull=True), {"acceptance": document}
+def _accept(job_id: Any, document: Any, now: Any) -> Changes:
+    waiting = Job.objects.filter(pk=OuterRef("job_id"), state=JobState.QUEUED, started_at=None, start_before__gt=now)
+    rows = Receipt.objects.filter(Exists(waiting), job_id=job_id, acceptance__isnull=True)
+    return rows, {"acceptance": document}
 
 
 @PreparedUpdate

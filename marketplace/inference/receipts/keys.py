@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from weighhouse.core import statements
 from weighhouse.core.eip712 import TypedData
@@ -23,25 +24,43 @@ from chain.signing.protocol import Signer
 from marketplace.inference.payloads import payload_decrypt, payload_encrypt
 from marketplace.inference.receipts.errors import WorkerKeyError
 from marketplace.inference.receipts.models import WorkerKey
+from marketplace.licences.selectors import operator_key_indexed
 
 DEFAULT_TERM = timedelta(days=365)
+# A revocation is dated so much later than it is made: workers' clocks differ, and one of them may have read the key
+# just before it went. A thief gains nothing by that: what is issued before the date must be anchored besides.
+REVOCATION_MARGIN = timedelta(minutes=1)
 
 
 def worker_key_active() -> WorkerKey | None:
-    """The key that signs now: the newest of this site's market that is neither over, retired nor revoked."""
+    """The key that signs now: the newest of this site's market that is neither over, retired, revoked nor stale.
+
+    What a stale key signed no verifier would take. So nothing is signed until `worker_keys rotate`, and the sweep then
+    signs the receipts that are missing.
+    """
+    return next((key for key in _valid_now() if not worker_key_is_stale(key)), None)
+
+
+def worker_key_is_stale(key: WorkerKey) -> bool:
+    """Whether the operator has another key by now than the one that delegated, as far as the index has read."""
+    return operator_key_indexed(key.operator_id) not in (None, key.operator_key)
+
+
+def _valid_now() -> list[WorkerKey]:
+    """Keys of this site's market that can sign, newest first."""
     try:
         market = chain.contract_address("LicenceMarket")
     except WeighhouseError:
-        return None
-    return _newest_valid.first(chain_id=settings.CHAIN_ID, market=market, now=timezone.now())
+        return []
+    return _valid.rows(chain_id=settings.CHAIN_ID, market=market, now=timezone.now())
 
 
 @Prepared
-def _newest_valid(chain_id: Any, market: Any, now: Any) -> QuerySet[WorkerKey]:
+def _valid(chain_id: Any, market: Any, now: Any) -> QuerySet[WorkerKey]:
     keys = WorkerKey.objects.filter(
         chain_id=chain_id, market=market, retired_at=None, revoked_at=None, secret__isnull=False
     )
-    return keys.filter(valid_from__lte=now, valid_until__gt=now).order_by("-pk")[:1]
+    return keys.filter(valid_from__lte=now, valid_until__gt=now).order_by("-pk")
 
 
 def worker_key_sign(key: WorkerKey, digest: bytes) -> str:
@@ -82,6 +101,18 @@ def worker_key_create(*, term: timedelta = DEFAULT_TERM, signer: Signer | None =
     return key
 
 
+def worker_key_ensure(*, term: timedelta = DEFAULT_TERM, signer: Signer | None = None) -> WorkerKey:
+    """The newest key by the operator's key as the market has it now, made where there is none. Raises as create.
+
+    The market is asked, because the index may not have read yet that the operator's key changed.
+    """
+    for key in _valid_now():
+        operator = chain.operator_get(key.operator_id)
+        if operator is not None and not operator.is_disabled and operator.key == key.operator_key:
+            return key
+    return worker_key_create(term=term, signer=signer)
+
+
 def worker_key_rotate(*, term: timedelta = DEFAULT_TERM, signer: Signer | None = None) -> WorkerKey:
     """A new key takes over, and the older ones sign no more; what they signed stays good. Raises as create."""
     key = worker_key_create(term=term, signer=signer)
@@ -93,7 +124,11 @@ def worker_key_rotate(*, term: timedelta = DEFAULT_TERM, signer: Signer | None =
 def worker_key_revoke(*, address: str, signer: Signer | None = None) -> WorkerKey:
     """Take a key back, from now on and for good: the operator's key signs that. Again changes nothing.
 
-    What it signed before counts on only where it is anchored. Raises WorkerKeyError.
+    1. Retire the key and delete its private half, so that nobody signs with it while the signer is asked, which may
+       take long. Should the signer fail, it stays at that, and doing it again goes on here.
+    2. Have the moment signed from which on it was taken back. Of two that do this at once, one is kept.
+
+    What it signed before counts on only where it is anchored. Raises WorkerKeyError, and what `chain.signing` raises.
     """
     key = WorkerKey.objects.filter(address__iexact=address).first()
     if key is None:
@@ -104,12 +139,13 @@ def worker_key_revoke(*, address: str, signer: Signer | None = None) -> WorkerKe
     if signer.address != key.operator_key:
         message = f"{key.operator_key} delegated to this key and alone can revoke it; the signer is {signer.address}."
         raise WorkerKeyError(message)
-    # The second after this one: all that the key signed is older.
-    key.revoked_at = timezone.now().replace(microsecond=0) + timedelta(seconds=1)
-    key.revocation_signature = signer.sign_typed_data(revocation_of(key))
-    key.secret = None
-    with transaction.atomic():
-        key.save(update_fields=["revoked_at", "revocation_signature", "secret"])
+    row = WorkerKey.objects.filter(pk=key.pk)
+    with transaction.atomic(durable=True):
+        row.update(retired_at=Coalesce("retired_at", timezone.now()), secret=None)
+    key.revoked_at = timezone.now().replace(microsecond=0) + REVOCATION_MARGIN
+    signature = signer.sign_typed_data(revocation_of(key))
+    row.filter(revoked_at=None).update(revoked_at=key.revoked_at, revocation_signature=signature)
+    key.refresh_from_db()
     return key
 
 

@@ -61,8 +61,8 @@ def batch_create(
     2. Find the release; divide the inputs into jobs of as many as its task takes; check each.
     3. Ask the chain for licences that are valid now. Nothing is written before that. A batch is no trial.
     4. In one transaction: reserve the calls of all jobs at once, under one licence and in its rate, write batch, jobs,
-       payloads, ledger entries and what receipts will say of the inputs. Whoever looks, at any moment, finds the batch
-       whole or not at all.
+       payloads, ledger entries and signed acceptances. Whoever looks, at any moment, finds the batch whole or not at
+       all.
 
     Raises what `job_create` raises but for `trial.*`, BatchInvalidError, BatchTooManyOpenError.
     """

@@ -39,6 +39,7 @@ from marketplace.licences.selectors.operators import (
     operator_detail,
     operator_get,
     operator_income_for_payee,
+    operator_key_indexed,
     operator_list_for_owner,
     operators_by_id,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "operator_detail",
     "operator_get",
     "operator_income_for_payee",
+    "operator_key_indexed",
     "operator_list_for_owner",
     "operators_by_id",
     "plan_get",

@@ -3,10 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from chain import selectors as chain
+from chain.prepared import Prepared
 from marketplace.licences.errors import OperatorNotFoundError
 from marketplace.licences.models import (
     AccountWithdrawal,
@@ -115,6 +118,18 @@ def operators_by_id(operator_ids: Iterable[int]) -> dict[int, OperatorView]:
         )
         for row in Operator.objects.filter(operator_id__in=ids)
     }
+
+
+def operator_key_indexed(operator_id: int) -> str | None:
+    """The key that the operator has by the index, whether disabled or not; `None` where that holds no such operator."""
+    return _key_now.first(operator_id=operator_id)
+
+
+@Prepared
+def _key_now(operator_id: Any) -> QuerySet[Operator, str]:
+    changes = OperatorChange.objects.filter(operator_id=OuterRef("operator_id")).order_by("-event").values("key")
+    rows = Operator.objects.filter(operator_id=operator_id).annotate(key_now=Coalesce(Subquery(changes[:1]), F("key")))
+    return rows.values_list("key_now", flat=True)
 
 
 def operator_get(operator_id: int) -> OperatorView:

@@ -26,6 +26,7 @@ class Expected:
     market: str | None = None
     anchor: str | None = None
     operator_key: str | None = None
+    operator_id: int | None = None
     model_id: int | None = None
     licence_id: int | None = None
     release_digest: str | None = None
@@ -103,6 +104,7 @@ def _expectations(report: Report, statement: Statement, wanted: Expected, operat
         ("market", wanted.market, statement.domain.verifying_contract),
         ("anchor contract", wanted.anchor, statement.delegation.message["receiptAnchor"]),
         ("operator key", wanted.operator_key, operator_key),
+        ("operator id", wanted.operator_id, message["operatorId"]),
         ("model", wanted.model_id, message["modelId"]),
         ("licence", wanted.licence_id, message["licenceId"]),
         ("release", wanted.release_digest, message["releaseDigest"]),
@@ -118,6 +120,12 @@ def _expectations(report: Report, statement: Statement, wanted: Expected, operat
 
 def _contents(report: Report, statement: Statement) -> None:
     if statement.kind != RECEIPT_KIND:
+        report.add(
+            "start",
+            int(statement.signed.message["issuedAt"]) <= int(statement.signed.message["startBefore"]),
+            ok="it was issued while the job could still begin",
+            failed="it was issued after the time until which the job could begin, so that it promises nothing",
+        )
         return
     message, fingerprint = statement.signed.message, statement.fingerprint
     succeeded = message["state"] == "succeeded"

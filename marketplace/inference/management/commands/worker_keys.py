@@ -20,7 +20,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
         create = commands.add_parser("create", help="make a key, beside those that there are")
-        create.add_argument("--if-missing", action="store_true", help="only where no key signs now")
+        create.add_argument(
+            "--if-missing", action="store_true", help="only where no key of the operator's present one signs"
+        )
         rotate = commands.add_parser("rotate", help="make a key; older ones sign no more, what they signed stays good")
         for command in (create, rotate):
             days = int(keys.DEFAULT_TERM.days)
@@ -36,9 +38,8 @@ class Command(BaseCommand):
             raise CommandError(f"{error.message} ({error.code})") from error
 
     def _create(self, options: dict[str, Any]) -> None:
-        active = keys.worker_key_active() if options["if_missing"] else None
-        key = active or keys.worker_key_create(term=self._term(options))
-        self.stdout.write(self._line(key))
+        make = keys.worker_key_ensure if options["if_missing"] else keys.worker_key_create
+        self.stdout.write(self._line(make(term=self._term(options))))
 
     def _rotate(self, options: dict[str, Any]) -> None:
         self.stdout.write(self._line(keys.worker_key_rotate(term=self._term(options))))
@@ -61,4 +62,6 @@ class Command(BaseCommand):
 
     def _line(self, key: WorkerKey) -> str:
         state = "revoked" if key.revoked_at else "retired" if key.retired_at else "signs"
+        if state == "signs" and keys.worker_key_is_stale(key):
+            state = "stale: the operator has another key"
         return f"{key.address}  operator {key.operator_id}  {state}  until {key.valid_until:%Y-%m-%d}"
