@@ -176,6 +176,17 @@ def test_job_of_a_lost_worker_is_queued_again_and_the_old_attempt_stores_nothing
     assert (Job.objects.get().attempts, use()) == (2, (1, 0))
 
 
+def test_job_whose_lease_a_clock_that_was_ahead_renewed_is_not_held_for_as_long(create, clock):
+    job = claim(create())
+    clock.ahead_s = 3600
+    assert services.job_lease_renew(job=job)
+    services.jobs_sweep()
+    assert state_of(job) == "running"
+    clock.ahead_s = 0
+    services.jobs_sweep()
+    assert state_of(job) == "queued"
+
+
 def test_job_whose_workers_keep_dying_fails_with_the_reason(create, settings):
     job = create()
     for _ in range(settings.JOB_MAX_ATTEMPTS):

@@ -104,6 +104,24 @@ def test_turn_is_given_by_a_claim_that_names_its_job_too(queue, buyer, outsider)
     assert job_next(timezone.now())[1] == alone.pk
 
 
+def test_account_that_was_served_while_a_clock_was_ahead_has_its_turn(queue, buyer, outsider, clock):
+    queue(buyer, 4)
+    clock.ahead_s = 600
+    end(services.job_claim_next())
+    clock.ahead_s = 0
+    queue(outsider, 4)
+    assert Counter(job.account_id for job in served(6)) == {buyer.pk: 3, outsider.pk: 3}
+
+
+def test_account_that_a_clock_a_second_ahead_served_was_served(queue, buyer, outsider, clock):
+    _, second = queue(buyer, 2)
+    clock.ahead_s = 1
+    end(services.job_claim_next())
+    clock.ahead_s = 0
+    (alone,) = queue(outsider)
+    assert served(2) == [alone, second]
+
+
 def test_job_that_a_busy_worker_put_back_leaves_the_turn_to_others(queue, buyer, outsider):
     flood, (alone,) = queue(buyer, 2), queue(outsider)
     held = services.job_claim_next()

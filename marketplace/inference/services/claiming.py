@@ -40,7 +40,7 @@ SELECT account_id, served FROM (
          AND inference_job.account_id = waiting.account_id ORDER BY created_at LIMIT 1) AS oldest
     FROM waiting WHERE account_id IS NOT NULL
 ) turns
-ORDER BY running, served IS NOT NULL, served, oldest, account_id
+ORDER BY running, served IS NOT NULL AND served <= %s, CASE WHEN served <= %s THEN served END, oldest, account_id
 """
 _WAITING, _WAITING_TRIALS = _STEPS.format(kind="NOT is_trial"), _STEPS.format(kind="is_trial")
 _TURN_FIRST = "INSERT INTO inference_accountturn (account_id, served_at) VALUES (%s, %s) ON CONFLICT DO NOTHING"
@@ -72,7 +72,8 @@ def job_claim_next() -> Job | None:
     """Take the job whose turn it is, with a lease. `None` where none is due.
 
     1. Of the accounts that have a job that is due, paid ones before trials: the fewest running first, then the one that
-       a worker served longest ago, then the one whose job is the oldest.
+       a worker served longest ago, then the one whose job is the oldest. One that was served in the future, by a clock
+       that was ahead, counts as never served.
     2. Take the account's turn by a conditional UPDATE: nobody served it since it was chosen, so that no account gets a
        second job while another that it was chosen before waits.
     3. Its oldest due job, by a conditional UPDATE that must change one row.
@@ -96,17 +97,19 @@ def job_claim_next() -> Job | None:
 def job_next(now: datetime) -> tuple[Turn, UUID] | None:
     """Whose turn it is, and which job's."""
     for is_trial, oldest in ((False, _oldest_paid), (True, _oldest_trial)):
-        for turn in _turns(is_trial=is_trial):
+        for turn in _turns(now, is_trial=is_trial):
             job_id = oldest.first(account_id=turn.account_id, now=now)
             if job_id is not None:
                 return turn, job_id
     return None
 
 
-def _turns(*, is_trial: bool) -> list[Turn]:
+def _turns(now: datetime, *, is_trial: bool) -> list[Turn]:
     """Accounts that have a job in the queue, due or not, in the order of their turns."""
+    # Clocks of several workers differ a little; one that is further ahead keeps no lease either.
+    latest = connection.ops.adapt_datetimefield_value(now + timedelta(seconds=settings.JOB_LEASE_S))
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING_TRIALS if is_trial else _WAITING)
+        cursor.execute(_WAITING_TRIALS if is_trial else _WAITING, [latest, latest])
         return [Turn._make(row) for row in cursor.fetchall()]
 
 
