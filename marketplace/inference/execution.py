@@ -73,9 +73,19 @@ def job_run(*, job_id: UUID | None = None) -> bool:
     5. Store the result and count the call in one transaction, only while the lease still holds.
     What fails for good ends the job and gives the call back; what may pass puts the job back into the queue.
     """
-    job = services.job_claim_next() if job_id is None else services.job_claim(job_id=job_id)
+    if job_id is not None:
+        job = services.job_claim(job_id=job_id)
+        return job is not None and _attempt(job)
+    job = services.job_claim_next()
     if job is None:
         return False
+    try:
+        return _attempt(job)
+    finally:
+        services.job_let_go(job=job)
+
+
+def _attempt(job: Job) -> bool:
     try:
         with LeaseKeeper(job) as keeper:
             licence = _licence_check(job)

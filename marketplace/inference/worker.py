@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from weighhouse.core.errors import WeighhouseError
 
 from marketplace.checks import unsafe_refuse
+from marketplace.inference.seats import worker_seats
 from marketplace.inference.tasks import job_sweep
 from models_registry.runners import runner_pool, runner_pool_close, sandbox_require
 
@@ -42,6 +43,13 @@ def sandbox_refuse_without(sender: Any, **_: Any) -> None:
 def jobs_sweep_at_start(sender: Any = None, **_: Any) -> None:
     """Look for what an earlier worker left behind, without waiting for the clock."""
     job_sweep.delay()
+
+
+@worker_ready.connect
+def threads_tell(sender: Any, **_: Any) -> None:
+    """How many jobs this process runs at once. A child of a pool of processes runs one, and needs no bound."""
+    if not isinstance(sender.pool, PoolOfProcesses):
+        worker_seats.threads = sender.pool.limit
 
 
 @worker_ready.connect

@@ -24,8 +24,8 @@ REDELIVER_AFTER = timedelta(seconds=60)
 def jobs_sweep() -> None:
     """Mend what crashes leave behind. Any number may run at once.
 
-    1. A running job whose lease has passed, or ends later than one that is kept can, lost its worker: queue it again, or
-       fail it after `JOB_MAX_ATTEMPTS`.
+    1. A running job whose lease has passed, or ends later than one that is kept can, lost its worker: queue it again,
+       or fail it after `JOB_MAX_ATTEMPTS`.
     2. A queued job that nobody started in time expires.
     3. A queued job of a batch that was cancelled is cancelled.
     4. Where the broker holds fewer tickets than there are due jobs, it may have lost some: those that were last
