@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
+from weighhouse.core.faults import fault_point
 
 from chain.prepared import Changes, Prepared, PreparedUpdate
 from marketplace.inference.models import AccountTurn, Batch, Job, JobState
@@ -104,6 +105,7 @@ def job_claim_next() -> Job | None:
             if job is None:
                 worker_seats.free(turn.account_id)
         if job is not None:
+            fault_point("job.claimed")
             return job
     return None
 
