@@ -29,7 +29,7 @@ from marketplace.licences.services import licence_purchases, licence_refusal
 from models_registry import selectors as registry
 from models_registry.errors import BlockMissingError, StoreUnavailableError
 from models_registry.runners import runner_pool
-from models_registry.runtime.errors import RunnerBusyError, RunnerError
+from models_registry.runtime.errors import RunnerBusyError, RunnerError, SandboxUnavailable
 from models_registry.runtime.specs import RunnerSpec, RunResult
 from models_registry.runtime.tasks import TASKS
 from models_registry.storage.cache import release_fetch
@@ -37,7 +37,7 @@ from models_registry.storage.cache import release_fetch
 logger = logging.getLogger(__name__)
 
 # A dead node, a full machine or missing blocks use up no attempt: the job waits until no worker may start it any more.
-_NOT_THE_JOBS_FAULT = (ChainError, RunnerBusyError, StoreUnavailableError, BlockMissingError)
+_NOT_THE_JOBS_FAULT = (ChainError, RunnerBusyError, SandboxUnavailable, StoreUnavailableError, BlockMissingError)
 
 # How often a worker looks whether the job that it runs is still wanted.
 _LOOK_S = 0.5
@@ -73,9 +73,19 @@ def job_run(*, job_id: UUID | None = None) -> bool:
     5. Store the result and count the call in one transaction, only while the lease still holds.
     What fails for good ends the job and gives the call back; what may pass puts the job back into the queue.
     """
-    job = services.job_claim_next() if job_id is None else services.job_claim(job_id=job_id)
+    if job_id is not None:
+        job = services.job_claim(job_id=job_id)
+        return job is not None and _attempt(job)
+    job = services.job_claim_next()
     if job is None:
         return False
+    try:
+        return _attempt(job)
+    finally:
+        services.job_let_go(job=job)
+
+
+def _attempt(job: Job) -> bool:
     try:
         with LeaseKeeper(job) as keeper:
             licence = _licence_check(job)
@@ -179,10 +189,14 @@ def _alone(job: Job) -> str:
 
 
 def _attempt_failed(job: Job, error: WeighhouseError) -> None:
+    if isinstance(error, SandboxUnavailable):
+        logger.error("Job %s: %s [%s]", job.pk, error.message, error.code)
     if isinstance(error, RunnerError) and error.log:
         logger.warning("Job %s: %s; the runner's log ends: %s", job.pk, error.code, error.log[-2000:])
     counts = not isinstance(error, _NOT_THE_JOBS_FAULT)
-    if error.retryable and (not counts or job.attempts < settings.JOB_MAX_ATTEMPTS):
+    # A worker begins with a sandbox that works: what it lacks now it may have again, or another worker has.
+    may_pass = error.retryable or isinstance(error, SandboxUnavailable)
+    if may_pass and (not counts or job.attempts < settings.JOB_MAX_ATTEMPTS):
         services.job_retry(job=job, error=error, counts=counts)
     else:
         services.job_fail(job=job, error=error)

@@ -17,6 +17,8 @@ from marketplace.accounts.key_calls import key_calls_release, key_calls_settle
 from marketplace.inference.errors import JobNotReservedError
 from marketplace.inference.models import CallEntry, CallState, Job, LicenceUse
 
+# What an input costs that is explained; others cost one call.
+MOST_CALLS_PER_INPUT = 2
 # What a column for a number of jobs holds at most: no bound.
 _ANY_NUMBER = 2**31 - 1
 
@@ -31,7 +33,7 @@ class Calls:
 
 def job_calls(inputs: Sequence[Any], parameters: Mapping[str, Any]) -> int:
     """How many calls a job costs: one per input, one more per input with the parameter `explain`."""
-    return len(inputs) * (2 if parameters.get("explain") else 1)
+    return len(inputs) * (MOST_CALLS_PER_INPUT if parameters.get("explain") else 1)
 
 
 def call_room(*, licence_id: int, purchase: str, calls: Calls, most_open: int | None = None, wanted: int = 1) -> bool:

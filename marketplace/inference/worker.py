@@ -1,7 +1,6 @@
 """The worker process: it starts with a sandbox that works, or not at all."""
 
 import logging
-from collections.abc import Iterable
 from typing import Any
 
 from celery.concurrency.prefork import TaskPool as PoolOfProcesses
@@ -11,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from weighhouse.core.errors import WeighhouseError
 
 from marketplace.checks import unsafe_refuse
+from marketplace.inference.seats import worker_seats
 from marketplace.inference.tasks import job_sweep
 from models_registry.runners import runner_pool, runner_pool_close, sandbox_require
 
@@ -21,13 +21,16 @@ SANDBOXED_QUEUES = frozenset({"inference", "intake", "fetch"})
 
 
 @worker_init.connect
-def sandbox_refuse_without(options: dict[str, Any] | None = None, **_: Any) -> None:
-    """Attack a sandbox before the worker takes anything. Ends the process with a sentence where none holds."""
+def sandbox_refuse_without(sender: Any, **_: Any) -> None:
+    """Attack a sandbox before the worker takes anything. Ends the process with a sentence where none holds.
+
+    Celery has divided the queues by then: a worker that takes none whose tasks load models needs no sandbox.
+    """
     try:
         unsafe_refuse()
     except ImproperlyConfigured as error:
         raise SystemExit(str(error)) from error
-    if not SANDBOXED_QUEUES.intersection(queue_names((options or {}).get("queues"))):
+    if SANDBOXED_QUEUES.isdisjoint(queues_taken(sender)):
         return
     try:
         plan = sandbox_require()
@@ -43,13 +46,20 @@ def jobs_sweep_at_start(sender: Any = None, **_: Any) -> None:
 
 
 @worker_ready.connect
+def threads_tell(sender: Any, **_: Any) -> None:
+    """How many jobs this process runs at once. A child of a pool of processes runs one, and needs no bound."""
+    if not isinstance(sender.pool, PoolOfProcesses):
+        worker_seats.threads = sender.pool.limit
+
+
+@worker_ready.connect
 def spare_start_early(sender: Any = None, **_: Any) -> None:
     """The pool exists before the first job, so that its spare runner is ready sooner.
 
     Only where this process runs the tasks itself: the children of a pool of processes have a runner pool each.
     """
     runs_here = sender is not None and not isinstance(sender.pool, PoolOfProcesses)
-    if runs_here and settings.SANDBOX_SPARES and "inference" in sender.app.amqp.queues.consume_from:
+    if runs_here and settings.SANDBOX_SPARES and "inference" in queues_taken(sender):
         runner_pool()
 
 
@@ -59,9 +69,6 @@ def runners_close(**_: Any) -> None:
     runner_pool_close()
 
 
-def queue_names(given: str | Iterable[str] | None) -> frozenset[str]:
-    """The queues of `celery worker -Q`; all of ours where none is given."""
-    if not given:
-        return SANDBOXED_QUEUES
-    names = given.split(",") if isinstance(given, str) else given
-    return frozenset(name.strip() for name in names)
+def queues_taken(worker: Any) -> frozenset[str]:
+    """The names of the queues that a worker consumes from (`-Q`, `-X`)."""
+    return frozenset(worker.app.amqp.queues.consume_from)

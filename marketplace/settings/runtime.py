@@ -22,6 +22,8 @@ RUNNER_POOL_MEMORY_BYTES = env.int("RUNNER_POOL_MEMORY_BYTES", 4 * 1024**3)
 # A runner for each licence instead of one for all buyers of a release.
 RUNNER_DEDICATED = env.bool("RUNNER_DEDICATED", False)
 JOB_DEADLINE_S = env.float("JOB_DEADLINE_S", 60.0)
+# The part of a worker's threads that the jobs of one account leave to others. 0: none.
+JOB_THREADS_FOR_OTHERS = env.float("JOB_THREADS_FOR_OTHERS", 0.25)
 JOB_LEASE_S = env.float("JOB_LEASE_S", 30.0)
 JOB_MAX_ATTEMPTS = env.int("JOB_MAX_ATTEMPTS", 3)
 # Jobs of one licence that have not ended, at once: one buyer cannot fill the queue.

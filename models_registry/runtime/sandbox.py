@@ -165,8 +165,16 @@ def launch(plan: Plan, launcher: Launcher, *, entry: str = SERVE, model: Path | 
 
     `entry` is `module:function`, importable from this package or the configured libraries; `model` is bound
     read-only at MODEL_PATH, which is empty without one until `give`. Raises ModelUnloadableError where the runner's
-    user could not read the model, SandboxUnavailable, OSError.
+    user could not read the model, SandboxUnavailable, also where the machine has no process, descriptor or group left.
     """
+    try:
+        return _launch(plan, launcher, entry, model)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise SandboxUnavailable(f"This machine could not start a sandbox: {reason}. Try again later.") from error
+
+
+def _launch(plan: Plan, launcher: Launcher, entry: str, model: Path | None) -> Process:
     if model is not None and plan.way == "setpriv":
         _require_readable(model)
     config = plan.config

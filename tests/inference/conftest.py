@@ -1,6 +1,10 @@
 """What tests of receipts share: a worker key by the operator's key, and the job's end."""
 
+from datetime import timedelta
+from types import SimpleNamespace
+
 import pytest
+from django.utils import timezone
 
 from marketplace.inference import services
 from marketplace.inference.models import Job, WorkerKey
@@ -32,3 +36,11 @@ def finish():
         return job
 
     return end
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SimpleNamespace:
+    """`clock.ahead_s = 3600`: this machine's clock is an hour ahead, until it is set back."""
+    told, real = SimpleNamespace(ahead_s=0), timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: real() + timedelta(seconds=told.ahead_s))
+    return told

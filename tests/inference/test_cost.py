@@ -234,6 +234,19 @@ def test_rate_of_a_job_larger_than_the_bucket_is_paid_for_by_those_that_follow()
     assert 91 < take(1) + 5 <= 101
 
 
+@pytest.mark.parametrize(("batch", "ahead_s", "refused"), [(0, 18_000, False), (0, 30, True), (2000, 0, True)])
+def test_rate_forgets_what_was_taken_by_a_clock_that_was_far_ahead_and_nothing_else(clock, batch, ahead_s, refused):
+    LicenceUse.objects.create(licence_id=7, purchase="0x01")
+    clock.ahead_s = ahead_s
+    assert take(batch or 10) == 0
+    clock.ahead_s = 0
+    row = LicenceUse.objects.get()
+    assert (rates.bucket_state(row, WINDOW)["left"] == 10) is not refused
+    assert (take(1) > 0) is refused
+    assert (take(9) > 0) is refused
+    assert take(1) > 0
+
+
 @pytest.mark.django_db(transaction=True)
 def test_rate_is_exact_when_many_processes_take_at_once():
     LicenceUse.objects.create(licence_id=7, purchase="0x01")

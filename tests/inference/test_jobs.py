@@ -24,7 +24,7 @@ from marketplace.inference.models import CallEntry, Job, JobPayload, LicenceUse
 from marketplace.licences.errors import CallsExhaustedError
 from models_registry.errors import ModelNotFoundError, ReleaseNotFoundError
 from models_registry.models import Release, ReleaseState
-from models_registry.runtime.errors import InputError, RunnerBusyError, RunnerCrashedError
+from models_registry.runtime.errors import InputError, RunnerBusyError, RunnerCrashedError, SandboxUnavailable
 from models_registry.runtime.specs import RunResult
 
 pytestmark = pytest.mark.django_db
@@ -176,6 +176,17 @@ def test_job_of_a_lost_worker_is_queued_again_and_the_old_attempt_stores_nothing
     assert (Job.objects.get().attempts, use()) == (2, (1, 0))
 
 
+def test_job_whose_lease_a_clock_that_was_ahead_renewed_is_not_held_for_as_long(create, clock):
+    job = claim(create())
+    clock.ahead_s = 3600
+    assert services.job_lease_renew(job=job)
+    services.jobs_sweep()
+    assert state_of(job) == "running"
+    clock.ahead_s = 0
+    services.jobs_sweep()
+    assert state_of(job) == "queued"
+
+
 def test_job_whose_workers_keep_dying_fails_with_the_reason(create, settings):
     job = create()
     for _ in range(settings.JOB_MAX_ATTEMPTS):
@@ -213,12 +224,13 @@ def test_job_retried_waits_and_keeps_its_reservation(create):
 
 
 @pytest.mark.parametrize("attempts", [1, 10])
-def test_job_that_meets_a_busy_runner_loses_no_attempt_and_waits_until_it_expires(create, settings, attempts):
+@pytest.mark.parametrize("kind", [RunnerBusyError, SandboxUnavailable])
+def test_job_that_meets_trouble_of_the_machine_loses_no_attempt_and_waits_until_it_expires(create, kind, attempts):
     job = create()
     for _ in range(attempts):
-        execution._attempt_failed(claim(job), RunnerBusyError("Other runs took all the time. Try again."))
+        execution._attempt_failed(claim(job), kind("Other runs took all the time. Try again."))
         job.refresh_from_db()
-        assert (job.state, job.attempts, job.error["code"], use()) == ("queued", 0, "runner.busy", (0, 1))
+        assert (job.state, job.attempts, job.error["code"], use()) == ("queued", 0, kind.code, (0, 1))
         Job.objects.update(run_after=None)
     Job.objects.update(start_before=timezone.now())
     services.jobs_sweep()

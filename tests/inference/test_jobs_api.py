@@ -10,6 +10,7 @@ from django.db import OperationalError
 
 from marketplace.inference import ledger, services
 from marketplace.inference.models import Job, JobPayload
+from marketplace.inference.services.placing import QUEUE_FULL_RETRY_S
 from models_registry.runtime.specs import RunResult
 
 pytestmark = pytest.mark.django_db
@@ -97,6 +98,18 @@ def test_api_job_with_a_dead_node_says_when_to_come_back_and_writes_nothing(post
     assert response.json()["retryable"]
     assert "127.0.0.1" not in response.content.decode()
     assert (Job.objects.count(), JobPayload.objects.count()) == (0, 0)
+
+
+def test_api_queue_that_is_full_answers_when_to_come_back_in_either_dialect(post, sold, with_key, buyer, settings):
+    settings.JOB_MAX_QUEUED = 1
+    assert post().status_code == 202
+    dialect = with_key(buyer).post("/v1/embeddings", {"model": f"wh-{sold.model_id}", "input": ["a"]}, format="json")
+    own = post()
+    for response, body in ((own, own.json()), (dialect, dialect.json()["error"])):
+        assert (response.status_code, body["code"]) == (429, "job.queue_full")
+        assert int(response.headers["Retry-After"]) == QUEUE_FULL_RETRY_S
+    assert own.json()["retryable"]
+    assert Job.objects.count() == 1
 
 
 def test_api_job_sent_again_with_its_key_is_the_same_job(post):

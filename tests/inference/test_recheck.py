@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from marketplace.inference import services
 from marketplace.inference.models import Job, JobPayload, Receipt
@@ -14,6 +14,8 @@ from marketplace.inference.receipts.issuing import output_commit, receipt_output
 from marketplace.inference.receipts.recheck import job_recheck, outputs_distance
 from models_registry import selectors as registry
 from models_registry.runners import runner_pool, runner_pool_close
+from models_registry.runtime import clearance
+from models_registry.runtime.errors import SandboxUnavailable
 from models_registry.runtime.specs import RunnerSpec
 from models_registry.storage.cache import release_fetch
 
@@ -52,6 +54,15 @@ def nudged(by: float):
 def test_result_that_is_computed_again_is_the_same_to_the_bit(ran, capsys):
     call_command("recheck_job", str(ran.pk))
     assert capsys.readouterr().out.startswith("exact: ")
+
+
+def test_result_is_not_computed_again_in_a_sandbox_that_does_not_hold(ran, monkeypatch):
+    def loose(*_, **__):
+        raise SandboxUnavailable("The sandbox does not hold on this machine.")
+
+    monkeypatch.setattr(clearance, "require_held", loose)
+    with pytest.raises(CommandError, match="does not hold"):
+        call_command("recheck_job", str(ran.pk))
 
 
 def test_result_checked_again_needs_no_outputs_where_the_salt_is_kept(ran):

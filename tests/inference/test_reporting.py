@@ -357,6 +357,15 @@ def test_calls_are_refused_while_too_much_is_unreported_and_served_again_after_t
     run(1)
 
 
+def test_batch_that_would_pass_what_may_be_unreported_is_refused_whole(sell, market, buyer):
+    """Of a plan of a thousand calls for 100,000 wei six may be unreported: a batch cannot take 65 at once."""
+    sold = sell(calls=1000, price=100_000, period=365 * 24 * 3600, vesting=365 * 24 * 3600)
+    with pytest.raises(LicenceUsageUnreportedError, match="Send fewer inputs") as refused:
+        services.batch_create(account=buyer, model_id=sold.model_id, inputs=["a"] * 65)
+    assert refused.value.data["unreported"] == 0
+    assert not LicenceUse.objects.filter(reserved__gt=0).exists()
+
+
 def test_calls_of_another_operators_plan_are_refused_with_a_sentence_and_not_reported(sell, market, buyer):
     theirs = market.register_operator()
     # The demo's own operator is the newest that its owner registered.

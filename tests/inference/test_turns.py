@@ -12,6 +12,8 @@ from django.utils import timezone
 from marketplace.accounts.models import Account
 from marketplace.inference import services
 from marketplace.inference.models import AccountTurn, CallEntry, Job
+from marketplace.inference.seats import Seats
+from marketplace.inference.services import claiming
 from marketplace.inference.services.claiming import job_next
 from models_registry.runtime.errors import RunnerBusyError
 
@@ -102,6 +104,132 @@ def test_turn_is_given_by_a_claim_that_names_its_job_too(queue, buyer, outsider)
     end(services.job_claim(job_id=flood[2].pk))
     assert AccountTurn.objects.get().account_id == buyer.pk
     assert job_next(timezone.now())[1] == alone.pk
+
+
+def test_account_that_was_served_while_a_clock_was_ahead_has_its_turn(queue, buyer, outsider, clock):
+    queue(buyer, 4)
+    clock.ahead_s = 600
+    end(services.job_claim_next())
+    clock.ahead_s = 0
+    queue(outsider, 4)
+    assert Counter(job.account_id for job in served(6)) == {buyer.pk: 3, outsider.pk: 3}
+
+
+def test_account_that_a_clock_a_second_ahead_served_was_served(queue, buyer, outsider, clock):
+    _, second = queue(buyer, 2)
+    clock.ahead_s = 1
+    end(services.job_claim_next())
+    clock.ahead_s = 0
+    (alone,) = queue(outsider)
+    assert served(2) == [alone, second]
+
+
+@pytest.fixture
+def sixteen(monkeypatch):
+    """This process is a worker of sixteen threads. `sixteen` are the jobs whose tickets were sent since."""
+    sent: list[uuid.UUID] = []
+    monkeypatch.setattr(claiming, "worker_seats", Seats(16))
+    monkeypatch.setattr(claiming, "job_enqueue", lambda *, job_id: sent.append(job_id))
+    return sent
+
+
+def test_account_leaves_a_thread_of_a_worker_to_another_account(queue, buyer, outsider, sixteen):
+    queue(buyer, 20)
+    flood = [job for _ in range(16) if (job := services.job_claim_next())]
+    assert len(flood) == 12
+    (alone,) = queue(outsider)
+    assert services.job_claim_next() == alone
+    assert services.job_claim_next() is None
+
+
+def test_accounts_that_flood_a_worker_share_it_and_leave_one_thread(queue, buyer, outsider, publisher, sixteen):
+    for account in (buyer, outsider, publisher):
+        queue(account, 20)
+    held = Counter(job.account_id for _ in range(16) if (job := services.job_claim_next()))
+    assert sorted(held.values()) == [5, 5, 5]
+
+
+def test_account_with_few_jobs_in_a_worker_loses_nothing(queue, buyer, sixteen):
+    jobs = queue(buyer, 12)
+    assert [services.job_claim_next() for _ in range(12)] == jobs
+    for job in jobs:
+        services.job_let_go(job=job)
+    assert sixteen == []
+
+
+def test_job_that_was_passed_over_is_sent_a_ticket_when_another_ends_and_no_more_once_none_waits(queue, buyer, sixteen):
+    jobs = queue(buyer, 14)
+    first = [services.job_claim_next() for _ in range(12)]
+    assert (first, services.job_claim_next(), sixteen) == (jobs[:12], None, [])
+    for job in first[:2]:
+        end(job)
+        services.job_let_go(job=job)
+    assert sixteen == [job.pk for job in first[:2]]
+    last = [services.job_claim_next() for _ in sixteen]
+    assert (last, services.job_claim_next()) == (jobs[12:], None)
+    for job in (*first[2:], *last):
+        services.job_let_go(job=job)
+    assert len(sixteen) == 2
+
+
+def test_job_is_taken_that_was_passed_over_while_another_ended(queue, buyer, sixteen, monkeypatch):
+    jobs = queue(buyer, 13)
+    first = [services.job_claim_next() for _ in range(12)]
+    seen = iter([None])
+
+    def overtaken(now, admits):
+        found = job_next(now, admits)
+        if next(seen, 0) is None:
+            services.job_let_go(job=first[0])
+        return found
+
+    monkeypatch.setattr(claiming, "job_next", overtaken)
+    assert (services.job_claim_next(), sixteen) == (jobs[12], [])
+
+
+def test_trial_does_not_take_what_a_paid_job_was_refused(queue, buyer, outsider, sixteen):
+    queue(outsider, is_trial=True)
+    queue(buyer, 13)
+    assert not any(job.is_trial for _ in range(13) if (job := services.job_claim_next()))
+
+
+@pytest.mark.parametrize(("threads", "part", "most"), [(1, 0.25, 1), (2, 0.25, 1), (4, 0.25, 3), (16, 0, 16)])
+def test_account_has_one_thread_of_a_worker_at_least(settings, threads, part, most):
+    settings.JOB_THREADS_FOR_OTHERS = part
+    seats = Seats(threads)
+    assert [seats.take(1) for _ in range(threads)].count(True) == most
+
+
+def test_seats_are_exact_when_many_threads_take_at_once():
+    seats = Seats(16)
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda _: seats.take(1), range(200))).count(True) == 12
+
+
+def test_claim_that_fails_gives_its_thread_back(queue, buyer, sixteen, monkeypatch):
+    queue(buyer, 20)
+    monkeypatch.setattr(claiming, "_start", lambda *_: None)
+    assert services.job_claim_next() is None
+    assert [claiming.worker_seats.take(buyer.pk) for _ in range(13)].count(True) == 12
+
+
+@pytest.mark.django_db(transaction=True)
+def test_worker_whose_thread_waits_for_one_accounts_job_runs_anothers_and_then_the_rest(
+    sell, buyer, outsider, celery_worker, tmp_path
+):
+    sold, point = sell(supply=5), "worker.during_job"
+    sold.market.buy(sold.plan_id, by=outsider.address)
+    sold.market.index()
+    worker = celery_worker(queues="inference", env={"WEIGHHOUSE_FAULTS": point, "WEIGHHOUSE_FAULTS_DIR": str(tmp_path)})
+    flood = [services.job_create(account=buyer, model_id=sold.model_id, inputs=["a"])[0] for _ in range(4)]
+    worker.wait_until((tmp_path / point).exists, what=f"at {point}", timeout_s=60)
+    alone, _ = services.job_create(account=outsider, model_id=sold.model_id, inputs=["a"])
+    ended = Job.objects.filter(state="succeeded")
+    worker.wait_until(ended.filter(pk=alone.pk).exists, what="done with the other's", timeout_s=60)
+    assert not ended.filter(account=buyer).exists()
+    (tmp_path / point).unlink()
+    worker.wait_until(lambda: ended.count() == 1 + len(flood), what="done with all, without a sweep", timeout_s=60)
+    assert set(Job.objects.values_list("attempts", flat=True)) == {1}
 
 
 def test_job_that_a_busy_worker_put_back_leaves_the_turn_to_others(queue, buyer, outsider):

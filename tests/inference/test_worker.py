@@ -167,6 +167,11 @@ def test_worker_without_a_sandbox_does_not_start(broker, transactional_db, spawn
     assert "Traceback" not in worker.output()
 
 
+def test_worker_for_webhooks_alone_starts_without_a_sandbox(celery_worker):
+    worker = celery_worker(queues="webhooks", env={"WEIGHHOUSE_SANDBOX_BWRAP": "/nonexistent/bwrap"})
+    assert "sandbox" not in worker.output().lower()
+
+
 def test_worker_has_a_spare_runner_before_its_first_job_and_runs_the_job_in_it(sell, buyer, celery_worker):
     sold = sell()
     worker = celery_worker(queues="inference")

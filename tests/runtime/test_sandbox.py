@@ -1,15 +1,18 @@
 """A worker that cannot isolate does not start."""
 
+import errno
 import logging
 import os
 import stat
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from models_registry.runtime import cgroups, identities, sandbox
 from models_registry.runtime.errors import SandboxUnavailable
+from models_registry.runtime.launcher import Launcher
 from models_registry.runtime.specs import SandboxConfig
 
 
@@ -52,6 +55,24 @@ def test_bwrap_that_isolates_less_than_asked_is_found_out(config, tmp_path, runs
     }
     with pytest.raises(SandboxUnavailable):
         sandbox.require(replace(config, bwrap=script(tmp_path / "bwrap", lines[runs])))
+
+
+@pytest.mark.parametrize("lacks", ["group", "process"])
+def test_machine_that_cannot_start_a_runner_any_more_is_not_the_models_fault(config, monkeypatch, lacks):
+    def none_left(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    plan = sandbox.detect(config)
+    if lacks == "group":
+        plan = replace(plan, groups=SimpleNamespace(create=none_left))
+    else:
+        monkeypatch.setattr(sandbox.subprocess, "Popen", none_left)
+    launcher = Launcher()
+    try:
+        with pytest.raises(SandboxUnavailable, match="No space left"):
+            sandbox.launch(plan, launcher)
+    finally:
+        launcher.close()
 
 
 def test_payload_that_never_answers_is_given_up(config, tmp_path):

@@ -16,7 +16,7 @@ from marketplace.inference.receipts import selectors
 from marketplace.inference.receipts.errors import RecheckError
 from marketplace.inference.uploads import inputs_resolve
 from models_registry import selectors as registry
-from models_registry.runners import runner_pool
+from models_registry.runners import runner_pool, sandbox_require
 from models_registry.runtime.specs import RunnerSpec, RunResult
 from models_registry.storage.cache import release_fetch
 
@@ -55,10 +55,11 @@ def job_recheck(*, job_id: UUID) -> Recheck:
     """Run a succeeded job again on the release that it ran, in this process's own sandbox, and compare.
 
     1. Take the inputs from the kept payload. Nothing is counted and nothing stored.
-    2. The output hash, by the receipt's salt, or the kept outputs where the salt is gone: equal bits are `exact`.
-    3. Else, of fp32 numbers alone, the task's tolerance. Texts and other dtypes have none.
+    2. Run them where a sandbox holds that was attacked as a worker attacks its own before it takes anything.
+    3. The output hash, by the receipt's salt, or the kept outputs where the salt is gone: equal bits are `exact`.
+    4. Else, of fp32 numbers alone, the task's tolerance. Texts and other dtypes have none.
 
-    Raises JobNotFoundError, RecheckError, and what fetching and running raise.
+    Raises JobNotFoundError, RecheckError, SandboxUnavailable, and what fetching and running raise.
     """
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
@@ -93,6 +94,7 @@ def outputs_distance(one: Any, other: Any) -> float:
 
 
 def _run_again(job: Job, request: dict[str, Any]) -> RunResult:
+    sandbox_require()
     release = registry.release_of_model(job.model_id, job.release_digest)
     dtype = (job.fingerprint or {}).get("dtype") or release.manifest.get("runtime", {}).get("dtype", "float32")
     path = release_fetch(release.root_cid)

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from weighhouse.core.faults import fault_point
 
 from chain.prepared import PreparedInsert
 from marketplace.accounts.models import Account
@@ -123,11 +124,17 @@ def _job_store(job: Job, offer: Offer, request: dict[str, Any], commitment: Comm
         job.licence_id, job.is_trial = placed.licence and placed.licence.licence_id, offer.is_trial
         job.checked_block_number, job.checked_block_hash = checked.block_number, checked.block_hash
         _job_insert(job)
+        fault_point("job.half_written")
         ledger.call_enter(job=job, calls=wanted, **placed.entry)
         payloads_write([(job, request)])
         receipt_open(job=job, commitment=commitment)
         job_tell(job.pk, events.STATE, state=JobState.QUEUED, attempt=0, error=None)
-        transaction.on_commit(lambda: job_enqueue(job_id=job.pk))
+        transaction.on_commit(lambda: _announce(job))
+
+
+def _announce(job: Job) -> None:
+    fault_point("job.committed")
+    job_enqueue(job_id=job.pk)
 
 
 _job_insert = PreparedInsert(Job)

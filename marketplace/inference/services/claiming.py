@@ -2,9 +2,13 @@
 
 So one account's flood does not stand before another's single job, whatever the order of the messages, and a message
 that is lost or comes twice costs or gives one turn and nothing else. What no ticket is left for `jobs_sweep` announces.
+
+Nor do an account's jobs hold every thread of a worker, which may wait for one slow model (`seats`). Who has as many as
+it may is passed over, and the ticket is spent: whichever of the process's jobs ends next sends another.
 """
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -13,10 +17,12 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
+from weighhouse.core.faults import fault_point
 
 from chain.prepared import Changes, Prepared, PreparedUpdate
 from marketplace.inference.models import AccountTurn, Batch, Job, JobState
-from marketplace.inference.services.moves import is_due
+from marketplace.inference.seats import worker_seats
+from marketplace.inference.services.moves import is_due, job_enqueue
 
 # Each look that finds nothing to take means that another worker took something meanwhile.
 LOOKS = 50
@@ -40,7 +46,7 @@ SELECT account_id, served FROM (
          AND inference_job.account_id = waiting.account_id ORDER BY created_at LIMIT 1) AS oldest
     FROM waiting WHERE account_id IS NOT NULL
 ) turns
-ORDER BY running, served IS NOT NULL, served, oldest, account_id
+ORDER BY running, served IS NOT NULL AND served <= %s, CASE WHEN served <= %s THEN served END, oldest, account_id
 """
 _WAITING, _WAITING_TRIALS = _STEPS.format(kind="NOT is_trial"), _STEPS.format(kind="is_trial")
 _TURN_FIRST = "INSERT INTO inference_accountturn (account_id, served_at) VALUES (%s, %s) ON CONFLICT DO NOTHING"
@@ -72,41 +78,67 @@ def job_claim_next() -> Job | None:
     """Take the job whose turn it is, with a lease. `None` where none is due.
 
     1. Of the accounts that have a job that is due, paid ones before trials: the fewest running first, then the one that
-       a worker served longest ago, then the one whose job is the oldest.
-    2. Take the account's turn by a conditional UPDATE: nobody served it since it was chosen, so that no account gets a
+       a worker served longest ago, then the one whose job is the oldest. One that was served in the future, by a clock
+       that was ahead, counts as never served.
+    2. An account whose jobs hold as many threads of this process as they may is passed over.
+    3. Take the account's turn by a conditional UPDATE: nobody served it since it was chosen, so that no account gets a
        second job while another that it was chosen before waits.
-    3. Its oldest due job, by a conditional UPDATE that must change one row.
-    4. Where another worker was faster at either, look again: the order has changed.
+    4. Its oldest due job, by a conditional UPDATE that must change one row.
+    5. Where another worker was faster at either, or a thread was given back meanwhile, look again: the order has
+       changed.
+    Whoever gets a job lets it go when it has ended here (`job_let_go`).
     """
     for _ in range(LOOKS):
-        now = timezone.now()
-        found = job_next(now)
+        now, look = timezone.now(), worker_seats.look()
+        found = job_next(now, look.admits)
         if found is None:
-            return None
+            if worker_seats.end(look):
+                return None
+            continue
         turn, job_id = found
-        with transaction.atomic():
-            job = _start(job_id, now) if _turn_take(turn, now) else None
+        if not worker_seats.take(turn.account_id):
+            continue
+        job = None
+        try:
+            job = _turn_and_job_take(turn, job_id, now)
+        finally:
             if job is None:
-                transaction.set_rollback(True)
+                worker_seats.free(turn.account_id)
         if job is not None:
+            fault_point("job.claimed")
             return job
     return None
 
 
-def job_next(now: datetime) -> tuple[Turn, UUID] | None:
-    """Whose turn it is, and which job's."""
+def job_let_go(*, job: Job) -> None:
+    """A thread has ended with a job that `job_claim_next` gave it: a ticket for one that was passed over."""
+    if worker_seats.free(job.account_id):
+        job_enqueue(job_id=job.pk)
+
+
+def job_next(now: datetime, admits: Callable[[Any], bool] = lambda _: True) -> tuple[Turn, UUID] | None:
+    """Whose turn it is, and which job's, of the accounts that are admitted."""
     for is_trial, oldest in ((False, _oldest_paid), (True, _oldest_trial)):
-        for turn in _turns(is_trial=is_trial):
+        has_passed_over = False
+        for turn in _turns(now, is_trial=is_trial):
             job_id = oldest.first(account_id=turn.account_id, now=now)
-            if job_id is not None:
+            if job_id is None:
+                continue
+            if admits(turn.account_id):
                 return turn, job_id
+            has_passed_over = True
+        if has_passed_over:
+            # No trial begins while a job that is paid for waits.
+            return None
     return None
 
 
-def _turns(*, is_trial: bool) -> list[Turn]:
+def _turns(now: datetime, *, is_trial: bool) -> list[Turn]:
     """Accounts that have a job in the queue, due or not, in the order of their turns."""
+    # Clocks of several workers differ a little; one that is further ahead keeps no lease either.
+    latest = connection.ops.adapt_datetimefield_value(now + timedelta(seconds=settings.JOB_LEASE_S))
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING_TRIALS if is_trial else _WAITING)
+        cursor.execute(_WAITING_TRIALS if is_trial else _WAITING, [latest, latest])
         return [Turn._make(row) for row in cursor.fetchall()]
 
 
@@ -119,6 +151,14 @@ def _turn_take(turn: Turn, now: datetime) -> bool:
         else:
             cursor.execute(_TURN_NEXT, [at, turn.account_id, turn.served])
         return bool(cursor.rowcount == 1)
+
+
+def _turn_and_job_take(turn: Turn, job_id: UUID, now: datetime) -> Job | None:
+    with transaction.atomic():
+        job = _start(job_id, now) if _turn_take(turn, now) else None
+        if job is None:
+            transaction.set_rollback(True)
+    return job
 
 
 def _start(job_id: UUID, now: datetime) -> Job | None:

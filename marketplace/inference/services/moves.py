@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 from weighhouse.core.errors import WeighhouseError
+from weighhouse.core.faults import fault_point
 
 from chain.prepared import Prepared
 from marketplace.accounts.models import Account
@@ -71,12 +72,19 @@ def job_end(rows: QuerySet[Job], job: Job, state: JobState, error: WeighhouseErr
         )
         if moved != 1:
             return False
+        end_marked()
         entry = ledger.call_release(job=job)
         if entry is not None and state != JobState.CANCELLED:
             trial_release(job=job, entry=entry)
         job_ended(job, state, error=error_json(error))
         receipt_at_commit(job)
+        fault_point("job.ending")
     return True
+
+
+def end_marked() -> None:
+    """Between the commit of a job's end and all that follows it. Comes before anything else that waits for it."""
+    transaction.on_commit(partial(fault_point, "job.ended"))
 
 
 def receipt_at_commit(job: Job) -> None:

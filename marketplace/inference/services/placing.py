@@ -1,6 +1,6 @@
 """Under what a job runs, a licence or a trial, and whether there is room for it now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
@@ -99,7 +99,7 @@ def offer_take(*, account: Account, model_id: int, offer: Offer, wanted: int, jo
     `job.queue_full`, `key.calls_exhausted`, `trial.exhausted`.
     """
     account_lock(account.pk)
-    licence = None if offer.is_trial else _licence_take(offer, wanted)
+    licence = None if offer.is_trial else _licence_take(offer, wanted, jobs)
     key, day = account.acting_key, today()
     if key is not None:
         day = key_calls_reserve(key=key, calls=wanted)
@@ -130,14 +130,15 @@ def _trial_offer(model_id: int, trial: TrialWish) -> Offer:
     return Offer(block.number, block.hash, client=trial.client)
 
 
-def _licence_take(offer: Offer, wanted: int) -> LicenceState:
+def _licence_take(offer: Offer, wanted: int, jobs: int) -> LicenceState:
     """The first of the licences, best first, that has the calls and may use them now."""
     refusals: list[WeighhouseError] = []
     for state in offer.states:
         try:
             # A refusal takes back what was reserved of this licence.
             with transaction.atomic():
-                _licence_reserve(state, offer.purchases[state.licence_id], wanted, offer.terms.get(state.plan_id))
+                _licence_reserve(state, offer.purchases[state.licence_id], wanted)
+                _reported_require(state, offer, wanted, jobs)
         except WeighhouseError as error:
             refusals.append(error)
         else:
@@ -145,7 +146,7 @@ def _licence_take(offer: Offer, wanted: int) -> LicenceState:
     raise next((error for error in refusals if error.retryable), None) or _exhausted(refusals, offer.states, wanted)
 
 
-def _licence_reserve(state: LicenceState, purchase: str, wanted: int, terms: MeteredTerms | None) -> None:
+def _licence_reserve(state: LicenceState, purchase: str, wanted: int) -> None:
     names: dict[str, Any] = {"licence_id": state.licence_id, "purchase": purchase}
     calls, limits = ledger.Calls(state.calls, state.used), licence_limits(state.plan_id)
     if not ledger.call_room(**names, calls=calls, most_open=limits.jobs_at_once, wanted=wanted):
@@ -167,15 +168,27 @@ def _licence_reserve(state: LicenceState, purchase: str, wanted: int, terms: Met
             retry_after=wait_s,
             rate_limit=bucket_state(LicenceUse.objects.get(**names), rate),
         )
-    _reported_require(state, names, wanted, terms)
 
 
-def _reported_require(state: LicenceState, names: Mapping[str, Any], wanted: int, terms: MeteredTerms | None) -> None:
-    """Refuse where the calls that are served or under way, and not on chain, are worth too much already."""
+def _reported_require(state: LicenceState, offer: Offer, wanted: int, jobs: int) -> None:
+    """Refuse where the calls that are served or under way, and not on chain, are worth too much already.
+
+    `wanted` are reserved by now. One job may begin below the bound and end above it; a batch may so with its last call.
+    """
+    terms = offer.terms.get(state.plan_id)
     if terms is None:
         return
+    names: dict[str, Any] = {"licence_id": state.licence_id, "purchase": offer.purchases[state.licence_id]}
     row = cast(LicenceUse, ledger.use_of_purchase(**names))
     unreported = max(row.used + row.reserved - wanted - state.used, 0)
+    if jobs > 1 and terms.is_too_much(unreported + wanted - 1):
+        raise LicenceUsageUnreportedError(
+            f"With {unreported} calls of licence {state.licence_id} that are not reported on chain yet, these {wanted} "
+            "would be more than this site lets be outstanding. Send fewer inputs at once, or wait for the report.",
+            licence=str(state.licence_id),
+            unreported=unreported,
+            retry_after=60,
+        )
     if terms.is_too_much(unreported):
         raise LicenceUsageUnreportedError(
             f"{unreported} calls of licence {state.licence_id} are not reported on chain yet, which is as much as this "

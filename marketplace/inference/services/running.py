@@ -18,6 +18,7 @@ from marketplace.inference.receipts.issuing import output_commit, receipt_output
 from marketplace.inference.services.aftermath import job_ended
 from marketplace.inference.services.moves import (
     CheckedAt,
+    end_marked,
     error_json,
     job_end,
     job_enqueue,
@@ -56,6 +57,7 @@ def job_succeed(*, job: Job, result: RunResult, licence: CheckedAt) -> bool:
         )
         if moved != 1:
             return False
+        end_marked()
         ledger.call_settle(job=job)
         _payload_fill(job_id=job.pk, outputs=payload_encrypt(job.pk, value))
         receipt_output(job=job, commitment=commitment)

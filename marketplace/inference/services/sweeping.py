@@ -4,6 +4,7 @@ import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from marketplace.inference import events
@@ -23,7 +24,8 @@ REDELIVER_AFTER = timedelta(seconds=60)
 def jobs_sweep() -> None:
     """Mend what crashes leave behind. Any number may run at once.
 
-    1. A running job whose lease has passed lost its worker: queue it again, or fail it after `JOB_MAX_ATTEMPTS`.
+    1. A running job whose lease has passed, or ends later than one that is kept can, lost its worker: queue it again,
+       or fail it after `JOB_MAX_ATTEMPTS`.
     2. A queued job that nobody started in time expires.
     3. A queued job of a batch that was cancelled is cancelled.
     4. Where the broker holds fewer tickets than there are due jobs, it may have lost some: those that were last
@@ -32,7 +34,7 @@ def jobs_sweep() -> None:
     5. A job that ended and has no receipt gets one.
     """
     now = timezone.now()
-    for job in Job.objects.filter(state=JobState.RUNNING, lease_until__lt=now):
+    for job in Job.objects.filter(_is_lost(now), state=JobState.RUNNING):
         _lost_worker(job)
     for job in Job.objects.filter(state=JobState.QUEUED, start_before__lte=now):
         _expire(job)
@@ -53,8 +55,14 @@ def _announce_again(now: datetime) -> None:
             job_enqueue(job_id=job_id)
 
 
+def _is_lost(now: datetime) -> Q:
+    """Leases that no live worker has. One of a clock that was ahead would hold the job for as long as that was."""
+    latest = now + 2 * timedelta(seconds=settings.JOB_LEASE_S)
+    return Q(lease_until__lt=now) | Q(lease_until__gt=latest)
+
+
 def _lost_worker(job: Job) -> None:
-    held = rows_held(job).filter(lease_until__lt=timezone.now())
+    held = rows_held(job).filter(_is_lost(timezone.now()))
     if job.attempts >= settings.JOB_MAX_ATTEMPTS:
         error = JobWorkerLostError(
             f"The job was tried {job.attempts} times and each time its worker ended without an answer. "
