@@ -261,6 +261,8 @@ class Runner:
             "cpu_capability": self.facts["cpu_capability"],
             "threads": self._plan.config.threads,
             "isolation": self._plan.isolation,
+            # Whether the runner served no other licence.
+            "dedicated": bool(self.spec.dedicated_to),
         }
 
     def _send(self, message: dict[str, Any], *, until: float, look: Callable[[], None] | None = None) -> None:
