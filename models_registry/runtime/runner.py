@@ -12,7 +12,7 @@ from typing import Any
 
 from weighhouse.core.errors import WeighhouseError
 
-from models_registry.runtime import answers, joining, sandbox
+from models_registry.runtime import accelerators, answers, joining, sandbox
 from models_registry.runtime.errors import (
     ModelUnloadableError,
     RunnerCancelledError,
@@ -74,6 +74,7 @@ class Runner:
             self._send({"task": spec.task, "dtype": spec.dtype}, until=until)
             ready = self._expect(self._receive(limit=_READY_LIMIT, until=until), "ready")
             self.facts = answers.facts(ready, task=spec.task)
+            self.facts |= accelerators.facts(ready, is_given=bool(plan.config.devices))
             self._surroundings = self._look_around()
         except BaseException as error:
             # Closing waits for the end of the log, so what the process said last is in it.
@@ -246,18 +247,21 @@ class Runner:
 
     def _fingerprint(self, shapes: list[list[int]], parameters: Mapping[str, Any]) -> dict[str, Any]:
         fixed = self._surroundings
-        return {**fixed, "packages": {**fixed["packages"]}, "seed": parameters.get("seed", 0), "batches": shapes}
+        copies: dict[str, Any] = {name: {**fixed[name]} for name in ("packages", "accelerator") if name in fixed}
+        return {**fixed, **copies, "seed": parameters.get("seed", 0), "batches": shapes}
 
     def _look_around(self) -> dict[str, Any]:
         """What is the same in the fingerprint of every run."""
+        card = self.facts.get("accelerator", {})
         return {
             "runtime": "weighhouse-runner/1",
             "python": platform.python_version(),
             "packages": _versions(self._plan.config.libraries),
             "release_digest": self.spec.digest,
             "task": self.spec.task,
-            "dtype": self.spec.dtype,
+            "dtype": card.get("dtype", self.spec.dtype),
             "device": self.facts["device"],
+            **({"accelerator": card} if card else {}),
             "cpu_capability": self.facts["cpu_capability"],
             "threads": self._plan.config.threads,
             "isolation": self._plan.isolation,

@@ -34,7 +34,7 @@ TOLERANCES: Mapping[str, float] = {
     "zero-shot-classification": MAX_ABS,
     "image-classification": MAX_ABS,
 }
-_COMPARED = ("python", "packages", "dtype", "device", "cpu_capability", "threads", "seed", "batches")
+_COMPARED = ("python", "packages", "dtype", "device", "accelerator", "cpu_capability", "threads", "seed", "batches")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
