@@ -50,15 +50,19 @@ class Runner:
         *,
         entry: str = sandbox.SERVE,
         spare: sandbox.Process | None = None,
+        timeout_s: float | None = None,
+        on_launched: Callable[[sandbox.Process], None] = lambda process: None,
     ) -> None:
-        """Start and load, within the plan's `start_timeout_s`. `entry` is replaced by attacks in the tests.
+        """Start and load, within `timeout_s` or the plan's `start_timeout_s`. `entry` is replaced by attacks in tests.
+
+        `on_launched` is called with the process before anything is asked of it.
 
         A `spare` has been launched without a model, and has said that it is locked; it is this runner's from here on.
         Raises ModelUnloadableError, RunnerDeadlineError, RunnerOutOfMemoryError, RunnerCrashedError,
         RunnerProtocolError, and `sandbox.NotGivenError` where a spare could not be given the release.
         """
         started = time.monotonic()
-        until = started + plan.config.start_timeout_s
+        until = started + (timeout_s or plan.config.start_timeout_s)
         self.spec, self.jobs = spec, 0
         self._is_closed = self._lives_on = False
         self.facts: dict[str, Any] = {}
@@ -66,6 +70,7 @@ class Runner:
         _versions(plan.config.libraries)
         self._process = spare or sandbox.launch(plan, launcher, entry=entry, model=spec.release_path)
         try:
+            on_launched(self._process)
             if spare is not None:
                 sandbox.give(plan, spare, spec.release_path)
             else:
