@@ -1,16 +1,19 @@
 """The pool of runners that this site's settings describe. The runtime itself reads no settings."""
 
+import logging
 import os
 import threading
 from pathlib import Path
 
 from django.conf import settings
 
-from models_registry.runtime import clearance, sandbox
+from models_registry.runtime import accelerators, clearance, sandbox
 from models_registry.runtime.errors import SandboxUnavailable
 from models_registry.runtime.plan import Plan
 from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.specs import SandboxConfig
+
+logger = logging.getLogger(__name__)
 
 _made: dict[int, RunnerPool] = {}
 _making = threading.Lock()
@@ -26,7 +29,22 @@ def sandbox_config() -> SandboxConfig:
         allow_degraded=settings.SANDBOX_ALLOW_DEGRADED,
         cgroup_root=Path(settings.SANDBOX_CGROUP) if settings.SANDBOX_CGROUP else None,
         first_uid=settings.SANDBOX_FIRST_UID,
+        devices=devices(settings.SANDBOX_DEVICES),
     )
+
+
+def devices(given: str) -> tuple[Path, ...]:
+    """The device nodes of `WEIGHHOUSE_SANDBOX_DEVICES`. Raises SandboxUnavailable for a path that is none."""
+    if given == "auto":
+        return accelerators.nodes()
+    paths = tuple(Path(name.strip()) for name in given.split(",") if name.strip())
+    for path in paths:
+        if not path.is_char_device():
+            raise SandboxUnavailable(
+                f"WEIGHHOUSE_SANDBOX_DEVICES names {path}, which is no device here. Name nodes such as /dev/nvidiactl, "
+                "or auto, or leave it empty."
+            )
+    return paths
 
 
 def private_files() -> list[Path]:
@@ -44,6 +62,7 @@ def sandbox_require() -> Plan:
     Asked before a process takes work that runs models. The first time after a boot or a change it takes ten seconds.
     """
     plan = sandbox.require(sandbox_config())
+    _accelerator_tell(plan)
     try:
         clearance.require_held(plan, record=clearance_record(), files=private_files())
     except OSError as error:
@@ -52,6 +71,17 @@ def sandbox_require() -> Plan:
             "Let the worker's user write there."
         ) from error
     return plan
+
+
+def _accelerator_tell(plan: Plan) -> None:
+    """A card that nobody uses is seen in the log, and so is one that models can reach."""
+    if plan.config.devices:
+        logger.warning("Runners are given %s: models can reach the driver.", ", ".join(map(str, plan.config.devices)))
+    elif accelerators.nodes():
+        logger.warning(
+            "An accelerator is here and not used. WEIGHHOUSE_SANDBOX_DEVICES=auto gives it to runners, and with it the "
+            "driver to models; see docs/sandbox.md."
+        )
 
 
 def clearance_record() -> Path:

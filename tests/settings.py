@@ -42,6 +42,8 @@ def _choose() -> dict[str, str]:
         "WEIGHHOUSE_HEAD_MAX_AGE_S": "0",
         # Who holds no licence is refused; the tests of trials have trials.
         "WEIGHHOUSE_TRIAL_CALLS_PER_MODEL_PER_DAY": "0",
+        # Workers load what jobs ask for, and nothing before.
+        "WEIGHHOUSE_WARM_RELEASES": "0",
         "WEIGHHOUSE_SITE_URL": "http://testserver",
         "WEIGHHOUSE_ALLOWED_HOSTS": "testserver,127.0.0.1,localhost",
         "WEIGHHOUSE_LOG_LEVEL": "WARNING",

@@ -69,6 +69,8 @@ api-jobs            POST    401       403       202   403      403
 api-job-quote       POST    401       200       200   200      403
 api-model-trials    GET     200       200       200   200      200
 api-model-trials    PUT     401       200       404   404      403
+api-model-isolation GET     200       200       200   200      200
+api-model-isolation PUT     401       200       404   404      403
 api-job             GET     401       404       200   404      403
 api-job-events      GET     401       404       200   404      403
 api-job-cancel      POST    401       404       200   404      403
@@ -171,7 +173,7 @@ CALLERS = TABLE.split("\n")[1].split()[2:]
 ROWS = [line.split() for line in TABLE.strip().split("\n")[1:]]
 SESSION_ONLY = {"api-keys", "api-key"}
 ENDED_JOB = {"api-job-payload", "api-job-receipt", "api-job-retry", "job-payload-delete", "job-retry"}
-PUBLISHERS = ("api-upload", "api-release", "release", "api-model-trials")
+PUBLISHERS = ("api-upload", "api-release", "release", "api-model-trials", "api-model-isolation")
 # Unsafe, and without effect for a session: what it does needs a secret that another site does not have.
 NO_SESSION_EFFECT = {"api-nothing", "openai-nothing"}
 # For API keys alone: a session is not looked at, and so the table has no yes.

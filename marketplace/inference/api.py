@@ -14,7 +14,7 @@ from marketplace.accounts.authentication import caller
 from marketplace.api_parts import ThrottledByMethod, Uint256StringField, client_of
 from marketplace.inference import events, selectors, services, streams
 from marketplace.inference.errors import JobStreamsBusyError
-from marketplace.inference.models import Job, JobState
+from marketplace.inference.models import Isolation, Job, JobState
 from marketplace.inference.paging import JobPagination
 from marketplace.inference.preferences import prefer_wait
 from marketplace.inference.receipts import selectors as receipts
@@ -67,6 +67,11 @@ class JobCreateSerializer(serializers.Serializer[Any]):
     store = serializers.BooleanField(
         default=True, help_text="False: keep nothing but for handing the result out once, within minutes."
     )
+    isolation = serializers.ChoiceField(
+        Isolation.choices,
+        default=Isolation.SHARED,
+        help_text="dedicated: in a runner that serves no other licence, which may have to be started first.",
+    )
 
 
 class JobQuerySerializer(serializers.Serializer[Any]):
@@ -102,6 +107,10 @@ class JobSummarySerializer(serializers.Serializer[Any]):
     inputs = serializers.IntegerField(source="input_count", help_text="How many.")
     store = serializers.BooleanField(
         help_text="False: inputs go when the job ends, outputs when they were handed out once, or minutes later."
+    )
+    isolation = serializers.ChoiceField(
+        Isolation.choices,
+        help_text="dedicated: in a runner of its licence alone, as asked for or as the model requires.",
     )
     payload_until = serializers.DateTimeField(
         source="payload.delete_at", default=None, allow_null=True, help_text="When inputs and outputs are deleted."
@@ -273,6 +282,7 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
             **request_of(request, given),
             idempotency_key=request.headers.get("Idempotency-Key"),
             store=given["store"],
+            isolation=given["isolation"],
         )
         signed, headers = signed_body(job), _accepted_headers(job, is_new=is_new)
         wait_s = prefer_wait(request.headers.get("Prefer"))

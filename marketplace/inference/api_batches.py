@@ -16,7 +16,7 @@ from marketplace.accounts.authentication import caller
 from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256StringField
 from marketplace.inference import batches, services
 from marketplace.inference.api import AnyQuoteSerializer, JobCreateSerializer
-from marketplace.inference.models import Batch, JobState
+from marketplace.inference.models import Batch, Isolation, JobState
 from marketplace.inference.receipts.issuing import acceptances_issue
 from marketplace.rate_limit import rate_limit_headers
 from models_registry.api_fields import BoundedListField
@@ -56,6 +56,7 @@ class BatchSummarySerializer(serializers.Serializer[Any]):
     inputs = serializers.IntegerField(source="input_count")
     jobs = serializers.IntegerField(source="job_count")
     store = serializers.BooleanField()
+    isolation = serializers.ChoiceField(Isolation.choices)
     created_at = serializers.DateTimeField()
     cancelled_at = serializers.DateTimeField(allow_null=True)
     ended_at = serializers.DateTimeField(allow_null=True)
@@ -184,6 +185,7 @@ class BatchListView(ThrottledByMethod, GenericAPIView[Batch]):
             **request_of(request, given),
             idempotency_key=request.headers.get("Idempotency-Key"),
             store=given["store"],
+            isolation=given["isolation"],
         )
         headers = {"Location": f"/api/v1/batches/{batch.pk}", "Retry-After": "5"}
         limit = batches.batch_rate_limit(batch)

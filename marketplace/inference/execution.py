@@ -19,6 +19,7 @@ from chain import selectors as chain
 from chain.gateway.errors import ChainError
 from marketplace.inference import events, services
 from marketplace.inference.errors import JobPayloadDeletedError
+from marketplace.inference.isolation import runner_owner
 from marketplace.inference.models import CallEntry, Job
 from marketplace.inference.progress import TextTeller
 from marketplace.inference.selectors import job_request
@@ -179,13 +180,8 @@ def _spec(job: Job) -> RunnerSpec:
         digest=release.digest,
         task=job.task,
         dtype=release.manifest.get("runtime", {}).get("dtype", "float32"),
-        dedicated_to=_alone(job) if settings.RUNNER_DEDICATED else "",
+        dedicated_to=runner_owner(job),
     )
-
-
-def _alone(job: Job) -> str:
-    """For whom a runner of its own is: the licence, and of trials, which have none, the account."""
-    return f"account {job.account_id}" if job.licence_id is None else f"licence {job.licence_id}"
 
 
 def _attempt_failed(job: Job, error: WeighhouseError) -> None:

@@ -15,6 +15,8 @@ __all__ = [
     "OPEN_STATES",
     "CallEntry",
     "CallState",
+    "DedicatedModel",
+    "Isolation",
     "Job",
     "JobPayload",
     "JobState",
@@ -32,6 +34,11 @@ class JobState(models.TextChoices):
     FAILED = "failed", "failed"
     CANCELLED = "cancelled", "cancelled"
     EXPIRED = "expired", "expired"
+
+
+class Isolation(models.TextChoices):
+    SHARED = "shared", "a runner that all buyers of the release share"
+    DEDICATED = "dedicated", "a runner of the licence alone"
 
 
 OPEN_STATES = (JobState.QUEUED, JobState.RUNNING)
@@ -55,6 +62,7 @@ class Batch(models.Model):
     job_count = models.PositiveIntegerField()
     open_jobs = models.PositiveIntegerField()
     store = models.BooleanField(default=True)
+    isolation = models.CharField(max_length=16, choices=Isolation, default=Isolation.SHARED)
     idempotency_key = models.CharField(max_length=255, null=True, editable=False)
     request_mac = models.CharField(max_length=64, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -109,6 +117,8 @@ class Job(models.Model):
     input_count = models.PositiveIntegerField(default=1)
     # Whether its payload is kept for a while; if not, it goes when the result was handed out once.
     store = models.BooleanField(default=True)
+    # Decided at acceptance: by the buyer, the model's owner or the operator.
+    isolation = models.CharField(max_length=16, choices=Isolation, default=Isolation.SHARED)
     state = models.CharField(max_length=16, choices=JobState, default=JobState.QUEUED)
     # {"code", "message", ...} of a job that did not succeed.
     error = models.JSONField(null=True)
@@ -335,6 +345,16 @@ class TrialRefusal(models.Model):
 
     def __str__(self) -> str:
         return f"no trials of model {self.model_id}"
+
+
+class DedicatedModel(models.Model):
+    """The owner of a model wants its jobs to run in dedicated runners alone."""
+
+    model_id = Uint256Field(unique=True)
+    set_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"dedicated runners of model {self.model_id}"
 
 
 class AccountTurn(models.Model):

@@ -2,11 +2,16 @@
 
 from django.urls import path
 
-from marketplace.inference import api, api_batches, api_events, api_trials, api_uploads
+from marketplace.inference import api, api_batches, api_events, api_isolation, api_trials, api_uploads
 from marketplace.inference.receipts import api as receipts
 
 urlpatterns = [
     path("models/<on_chain_id:model_id>/trials", api_trials.TrialsView.as_view(), name="api-model-trials"),
+    path(
+        "models/<on_chain_id:model_id>/isolation",
+        api_isolation.ModelIsolationView.as_view(),
+        name="api-model-isolation",
+    ),
     path("jobs", api.JobListView.as_view(), name="api-jobs"),
     path("jobs/quote", api.JobQuoteView.as_view(), name="api-job-quote"),
     path("jobs/<uuid:job_id>", api.JobView.as_view(), name="api-job"),

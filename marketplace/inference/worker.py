@@ -1,6 +1,7 @@
 """The worker process: it starts with a sandbox that works, or not at all."""
 
 import logging
+import threading
 from typing import Any
 
 from celery.concurrency.prefork import TaskPool as PoolOfProcesses
@@ -12,6 +13,7 @@ from weighhouse.core.errors import WeighhouseError
 from marketplace.checks import unsafe_refuse
 from marketplace.inference.seats import worker_seats
 from marketplace.inference.tasks import job_sweep
+from marketplace.inference.warming import releases_warm_in_background
 from models_registry.runners import runner_pool, runner_pool_close, sandbox_require
 
 logger = logging.getLogger(__name__)
@@ -54,13 +56,22 @@ def threads_tell(sender: Any, **_: Any) -> None:
 
 @worker_ready.connect
 def spare_start_early(sender: Any = None, **_: Any) -> None:
-    """The pool exists before the first job, so that its spare runner is ready sooner.
-
-    Only where this process runs the tasks itself: the children of a pool of processes have a runner pool each.
-    """
-    runs_here = sender is not None and not isinstance(sender.pool, PoolOfProcesses)
-    if runs_here and settings.SANDBOX_SPARES and "inference" in queues_taken(sender):
+    """The pool exists before the first job, so that its spare runner is ready sooner."""
+    if settings.SANDBOX_SPARES and _runs_models_here(sender):
         runner_pool()
+
+
+@worker_ready.connect
+def releases_warm_early(sender: Any = None, **_: Any) -> None:
+    """What ran most of late is loaded beside the first jobs."""
+    if settings.WARM_RELEASES > 0 and _runs_models_here(sender):
+        threading.Thread(target=releases_warm_in_background, name="releases-warm", daemon=True).start()
+
+
+def _runs_models_here(sender: Any) -> bool:
+    """Whether this process runs the tasks itself: the children of a pool of processes have a runner pool each."""
+    runs_here = sender is not None and not isinstance(sender.pool, PoolOfProcesses)
+    return runs_here and "inference" in queues_taken(sender)
 
 
 @worker_process_shutdown.connect

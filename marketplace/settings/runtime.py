@@ -12,8 +12,13 @@ SANDBOX_BWRAP = env.str("SANDBOX_BWRAP", "")
 # A cgroup that was delegated to the workers (`/weighhouse`). Empty: the worker's own is tried.
 SANDBOX_CGROUP = env.str("SANDBOX_CGROUP", "")
 SANDBOX_THREADS = env.int("SANDBOX_THREADS", 1)
+# Device nodes of an accelerator that runners are given: none, `auto` for those of NVIDIA cards that are here, or paths,
+# separated by commas. A model that has taken over its runner can then speak to the driver.
+SANDBOX_DEVICES = env.str("SANDBOX_DEVICES", "")
 # Processes that are kept ready for the next release, beside the loaded ones, where the pool's memory has room.
 SANDBOX_SPARES = env.int("SANDBOX_SPARES", 1)
+# Releases that a worker loads when it starts, of those that ran most in the last day. 0: none.
+WARM_RELEASES = env.int("WARM_RELEASES", 1)
 # Runners of a root worker get one user id each, from here upward; no account may use the range.
 SANDBOX_FIRST_UID = env.int("SANDBOX_FIRST_UID", 1_878_000_000)
 # Without a memory cgroup or Landlock: only where money is not real. Named in every fingerprint.

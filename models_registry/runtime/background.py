@@ -31,13 +31,17 @@ class Background:
         self._thread = threading.Thread(target=work, name="runner-background", daemon=True)
 
     def __enter__(self) -> "Background":
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end()
+
+    def start(self) -> None:
+        """As entering the block does. `end` has to follow."""
+        self._thread.start()
 
     def end(self) -> None:
         """From now on it is as others are, although the block still runs. From any thread, and more than once."""

@@ -36,6 +36,10 @@ _VARIABLES = {
     # A pool of threads that an import starts would escape Landlock, which binds one thread.
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "2",
+    # Read by CUDA alone: without a fixed workspace cuBLAS may sum in another order each time, and its cache of compiled
+    # kernels would fill the small tmpfs.
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "CUDA_CACHE_DISABLE": "1",
     "OMP_WAIT_POLICY": "PASSIVE",  # on shared cores, threads that spin while they wait slow each other down
 }
 # Every variable of a runner; bwrap adds PWD.

@@ -18,6 +18,7 @@ from models_registry.runtime.specs import BASE_BYTES, DTYPES, RunnerSpec, RunRes
 from models_registry.runtime.starter import RunnerStarter
 from models_registry.runtime.tasks import TASKS
 from models_registry.runtime.turns import Call, Suspects, Turns, rows_for
+from models_registry.runtime.warming import Warming
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +35,12 @@ class _Slot(Holder):
         self.turn = threading.Lock()
         self.runner: Runner | None = None
         self.is_measured = False
+        self.warming: Warming | None = None  # while its release is loaded though no call waits
+
+    def make_way(self) -> None:
+        """A load that no call waits for ends; one that a call has come for goes on."""
+        if self.warming is not None and self.users == 1:
+            self.warming.stop()
 
 
 class RunnerPool:
@@ -62,6 +69,7 @@ class RunnerPool:
         self._suspects = Suspects()
         self._slots: dict[Key, _Slot] = {}
         self._memory = Room(memory_bytes, self._slots)
+        self._spares = spares
         self._starter = RunnerStarter(self.plan, self._launcher, spares=spares, room=self._memory.free)
 
     def run(
@@ -93,8 +101,7 @@ class RunnerPool:
         RunnerCancelledError, RunnerOutOfMemoryError, RunnerProtocolError, OutputInvalidError, RunnerError,
         SandboxUnavailable, and what `on_text` raises.
         """
-        if os.getpid() != self._pid:
-            raise RuntimeError("A pool belongs to the process that made it; make one after the fork.")
+        self._require_own()
         checked_inputs, checked = _validated(spec, inputs, parameters)
         task = TASKS[spec.task]
         call = Call(
@@ -108,9 +115,36 @@ class RunnerPool:
         )
         slot = self._enter(spec)
         try:
+            warming = slot.warming
+            if warming is not None:
+                warming.hurry()
             return self._answer(spec, slot, call)
         finally:
             self._leave(spec, slot)
+
+    def warm(self, spec: RunnerSpec) -> bool:
+        """Load a release that no call wants yet. Returns whether it is loaded now.
+
+        1. Only into room that nobody has or waits for, spares aside: no runner is ended for it.
+        2. At low priority, as spares are started. A call for the release waits for the load, which is then hurried; one
+           that needs the room ends it.
+        3. Until a call has used it, the runner is the first that makes room.
+
+        Raises what `run` raises for a release that cannot be loaded, and RunnerCrashedError where it was ended.
+        """
+        self._require_own()
+        slot = self._enter(spec)
+        try:
+            if not slot.turn.acquire(blocking=False):
+                return False
+            try:
+                return slot.runner is not None or self._warmed(spec, slot)
+            finally:
+                if slot.gives_way:
+                    self._drop(slot)
+                slot.turn.release()
+        finally:
+            self._leave(spec, slot, was_used=False)
 
     def pids(self) -> dict[Key, int]:
         """The process outside the sandbox of each live runner, for operators and tests."""
@@ -123,6 +157,9 @@ class RunnerPool:
         with self._memory.changed:
             self._memory.is_closed = True
             slots = list(self._slots.values())
+            for slot in slots:
+                if slot.warming is not None:
+                    slot.warming.stop()
             self._memory.changed.notify_all()
         for slot in slots:
             if slot.runner is not None:
@@ -134,6 +171,27 @@ class RunnerPool:
                     slot.runner = None
         self._starter.close()
         self._launcher.close()
+
+    def _require_own(self) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeError("A pool belongs to the process that made it; make one after the fork.")
+
+    def _warmed(self, spec: RunnerSpec, slot: _Slot) -> bool:
+        """Load into an empty slot whose turn is held. False where there is no room."""
+        slot.warming = warming = Warming()
+        try:
+            if slot.users > 1:  # who came before this was set
+                warming.hurry()
+            if not self._memory.take_idle(slot, beside=self._spares * BASE_BYTES):
+                return False
+            try:
+                slot.runner = warming.load(self.plan, self._launcher, spec)
+            except BaseException:
+                self._memory.give_back(slot)
+                raise
+        finally:
+            slot.warming = None
+        return True
 
     def _answer(self, spec: RunnerSpec, slot: _Slot, call: Call) -> RunResult:
         slot.turns.enter(call)
@@ -257,10 +315,11 @@ class RunnerPool:
             slot.users += 1
             return slot
 
-    def _leave(self, spec: RunnerSpec, slot: _Slot) -> None:
+    def _leave(self, spec: RunnerSpec, slot: _Slot, *, was_used: bool = True) -> None:
         with self._memory.changed:
             slot.users -= 1
-            slot.last_used = time.monotonic()
+            if was_used:
+                slot.last_used = time.monotonic()
             if slot.users == 0 and slot.runner is None and self._slots.get(spec.key) is slot:
                 del self._slots[spec.key]
             self._memory.changed.notify_all()

@@ -37,6 +37,9 @@ class Holder:
         self.came_at = 0.0
         self.last_used = 0.0
 
+    def make_way(self) -> None:
+        """Give up what no call waits for, where that is why it holds room. Comes with `changed` held."""
+
 
 HolderT = TypeVar("HolderT", bound=Holder)
 
@@ -85,6 +88,14 @@ class Room(Generic[HolderT]):
                         slot.gives_way = False
                 self.changed.notify_all()
 
+    def take_idle(self, holder: HolderT, *, beside: int) -> bool:
+        """Charge the holder if there is room for it and `beside` bytes more that nobody has or waits for."""
+        with self.changed:
+            if self.is_closed or self._line or holder.charge + beside > self.free():
+                return False
+            holder.is_charged, holder.came_at = True, time.monotonic()
+            return True
+
     def give_back(self, holder: HolderT) -> None:
         """Its runner has ended, or never started."""
         with self.changed:
@@ -101,6 +112,8 @@ class Room(Generic[HolderT]):
                     holder.is_charged, holder.came_at = True, now
                     return None
                 if holder is first:
+                    for slot in self._slots.values():
+                        slot.make_way()
                     idle = [(slot.last_used, key) for key, slot in self._slots.items() if _is_idle(slot)]
                     if idle:
                         return self._slots.pop(min(idle)[1])

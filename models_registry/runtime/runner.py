@@ -12,7 +12,7 @@ from typing import Any
 
 from weighhouse.core.errors import WeighhouseError
 
-from models_registry.runtime import answers, joining, sandbox
+from models_registry.runtime import accelerators, answers, joining, sandbox
 from models_registry.runtime.errors import (
     ModelUnloadableError,
     RunnerCancelledError,
@@ -50,15 +50,19 @@ class Runner:
         *,
         entry: str = sandbox.SERVE,
         spare: sandbox.Process | None = None,
+        timeout_s: float | None = None,
+        on_launched: Callable[[sandbox.Process], None] = lambda process: None,
     ) -> None:
-        """Start and load, within the plan's `start_timeout_s`. `entry` is replaced by attacks in the tests.
+        """Start and load, within `timeout_s` or the plan's `start_timeout_s`. `entry` is replaced by attacks in tests.
+
+        `on_launched` is called with the process before anything is asked of it.
 
         A `spare` has been launched without a model, and has said that it is locked; it is this runner's from here on.
         Raises ModelUnloadableError, RunnerDeadlineError, RunnerOutOfMemoryError, RunnerCrashedError,
         RunnerProtocolError, and `sandbox.NotGivenError` where a spare could not be given the release.
         """
         started = time.monotonic()
-        until = started + plan.config.start_timeout_s
+        until = started + (timeout_s or plan.config.start_timeout_s)
         self.spec, self.jobs = spec, 0
         self._is_closed = self._lives_on = False
         self.facts: dict[str, Any] = {}
@@ -66,6 +70,7 @@ class Runner:
         _versions(plan.config.libraries)
         self._process = spare or sandbox.launch(plan, launcher, entry=entry, model=spec.release_path)
         try:
+            on_launched(self._process)
             if spare is not None:
                 sandbox.give(plan, spare, spec.release_path)
             else:
@@ -74,6 +79,7 @@ class Runner:
             self._send({"task": spec.task, "dtype": spec.dtype}, until=until)
             ready = self._expect(self._receive(limit=_READY_LIMIT, until=until), "ready")
             self.facts = answers.facts(ready, task=spec.task)
+            self.facts |= accelerators.facts(ready, is_given=bool(plan.config.devices))
             self._surroundings = self._look_around()
         except BaseException as error:
             # Closing waits for the end of the log, so what the process said last is in it.
@@ -246,21 +252,26 @@ class Runner:
 
     def _fingerprint(self, shapes: list[list[int]], parameters: Mapping[str, Any]) -> dict[str, Any]:
         fixed = self._surroundings
-        return {**fixed, "packages": {**fixed["packages"]}, "seed": parameters.get("seed", 0), "batches": shapes}
+        copies: dict[str, Any] = {name: {**fixed[name]} for name in ("packages", "accelerator") if name in fixed}
+        return {**fixed, **copies, "seed": parameters.get("seed", 0), "batches": shapes}
 
     def _look_around(self) -> dict[str, Any]:
         """What is the same in the fingerprint of every run."""
+        card = self.facts.get("accelerator", {})
         return {
             "runtime": "weighhouse-runner/1",
             "python": platform.python_version(),
             "packages": _versions(self._plan.config.libraries),
             "release_digest": self.spec.digest,
             "task": self.spec.task,
-            "dtype": self.spec.dtype,
+            "dtype": card.get("dtype", self.spec.dtype),
             "device": self.facts["device"],
+            **({"accelerator": card} if card else {}),
             "cpu_capability": self.facts["cpu_capability"],
             "threads": self._plan.config.threads,
             "isolation": self._plan.isolation,
+            # Whether the runner served no other licence.
+            "dedicated": bool(self.spec.dedicated_to),
         }
 
     def _send(self, message: dict[str, Any], *, until: float, look: Callable[[], None] | None = None) -> None:

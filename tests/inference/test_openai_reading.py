@@ -49,6 +49,8 @@ def test_name_of_no_model_is_refused(given):
         ({"logit_bias": {"5": 1}}, "logit_bias"),
         ({"presence_penalty": 0.5}, "presence_penalty"),
         ({"store": 0}, "store"),
+        ({"isolation": "none"}, "isolation"),
+        ({"isolation": True}, "isolation"),
         ({"dimensions": 5}, "dimensions"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 10**6}, "max_tokens"),
@@ -129,6 +131,14 @@ def test_chat_that_asks_for_nothing_by_its_neutral_values_is_read():
     call = chat_read({**CHAT, **neutral, "messages": [{"role": "developer", "content": "x", "name": "me"}]}, key="k")
     assert call.inputs == [{"messages": [{"role": "system", "content": "x"}]}]
     assert (call.parameters["temperature"], call.parameters["stop"], call.parameters["truncate"]) == (1.0, [], False)
+
+
+@pytest.mark.parametrize(
+    ("given", "isolation"), [({}, "shared"), ({"isolation": None}, "shared"), ({"isolation": "dedicated"}, "dedicated")]
+)
+def test_call_shares_a_runner_unless_it_says_otherwise(given, isolation):
+    calls = [completion_read({**COMPLETION, **given}, key=None), chat_read({**CHAT, **given}, key=None)]
+    assert {call.isolation for call in [*calls, embeddings_read({**EMBEDDING, **given})]} == {isolation}
 
 
 @pytest.mark.parametrize(("given", "is_stored"), [({}, True), ({"store": None}, True), ({"store": False}, False)])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chain.fields import UINT256_MAX
+from marketplace.inference.models import Isolation
 from marketplace.inference.openai_api.errors import ParameterError
 from marketplace.inference.openai_api.names import ModelName, model_name_read
 from models_registry.runtime.tasks import TASKS
@@ -39,7 +40,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "functions": ([],),
     "function_call": ("none", "auto"),
 }
-_OURS = frozenset({"model", "licence", "store"})
+_OURS = frozenset({"model", "licence", "store", "isolation"})
 _EMBEDDING = _OURS | {"input", "encoding_format", "dimensions"}
 _SAMPLING = {"temperature", "top_p", "seed", "stop", "max_tokens", "stream", "stream_options"}
 _COMPLETION = _OURS | _SAMPLING | {"prompt"}
@@ -60,6 +61,7 @@ class Call:
     is_base64: bool = False
     is_chat: bool = False
     is_stored: bool = True
+    isolation: str = Isolation.SHARED
 
 
 def embeddings_read(body: Any) -> Call:
@@ -78,6 +80,7 @@ def embeddings_read(body: Any) -> Call:
         licence_id=_licence(given),
         is_base64=encoding == "base64",
         is_stored=_boolean(given, "store", default=True),
+        isolation=_isolation(given),
     )
 
 
@@ -110,6 +113,7 @@ def _generation(given: Mapping[str, Any], *, inputs: list[Any], most: int, key: 
         with_usage=_boolean(options, "include_usage"),
         is_chat="messages" in given,
         is_stored=_boolean(given, "store", default=True),
+        isolation=_isolation(given),
     )
 
 
@@ -236,6 +240,13 @@ def _licence(given: Mapping[str, Any]) -> int | None:
     if not text.isascii() or not text.isdecimal() or len(text) > 78 or int(text) > UINT256_MAX:
         raise ParameterError("licence must be the id of a licence, as a decimal string.", "licence")
     return int(text)
+
+
+def _isolation(given: Mapping[str, Any]) -> str:
+    value = given.get("isolation", Isolation.SHARED)
+    if value not in Isolation.values:
+        raise ParameterError(f"isolation must be one of {', '.join(Isolation.values)}.", "isolation")
+    return str(value)
 
 
 def _boolean(given: Mapping[str, Any], name: str, *, default: bool = False) -> bool:

@@ -59,6 +59,7 @@ def job_of_call(call: Call, *, account: Account, idempotency_key: str | None) ->
         release_digest=call.model.release,
         idempotency_key=idempotency_key,
         store=call.is_stored,
+        isolation=call.isolation,
     )
     return job
 

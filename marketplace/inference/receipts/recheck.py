@@ -11,6 +11,7 @@ from weighhouse.core.commitments import output_value, plain_hash, salted_hash
 
 from marketplace.inference import selectors as jobs
 from marketplace.inference.errors import JobNotFoundError
+from marketplace.inference.isolation import runner_owner
 from marketplace.inference.models import Job, JobState
 from marketplace.inference.receipts import selectors
 from marketplace.inference.receipts.errors import RecheckError
@@ -33,7 +34,7 @@ TOLERANCES: Mapping[str, float] = {
     "zero-shot-classification": MAX_ABS,
     "image-classification": MAX_ABS,
 }
-_COMPARED = ("python", "packages", "dtype", "device", "cpu_capability", "threads", "seed", "batches")
+_COMPARED = ("python", "packages", "dtype", "device", "accelerator", "cpu_capability", "threads", "seed", "batches")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,10 @@ def _run_again(job: Job, request: dict[str, Any]) -> RunResult:
     release = registry.release_of_model(job.model_id, job.release_digest)
     dtype = (job.fingerprint or {}).get("dtype") or release.manifest.get("runtime", {}).get("dtype", "float32")
     path = release_fetch(release.root_cid)
-    spec = RunnerSpec(release_path=path, digest=release.digest, task=job.task, dtype=dtype)
+    # What was promised of the job's inputs holds for them now too.
+    spec = RunnerSpec(
+        release_path=path, digest=release.digest, task=job.task, dtype=dtype, dedicated_to=runner_owner(job)
+    )
     inputs = inputs_resolve(job, request["inputs"])
     return runner_pool().run(spec, inputs, request["parameters"], settings.JOB_DEADLINE_S)
 

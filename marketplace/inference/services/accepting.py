@@ -13,7 +13,8 @@ from chain.prepared import PreparedInsert
 from marketplace.accounts.models import Account
 from marketplace.inference import events, ledger
 from marketplace.inference.errors import JobTaskUnsupportedError
-from marketplace.inference.models import Job, JobState
+from marketplace.inference.isolation import isolation_of
+from marketplace.inference.models import Isolation, Job, JobState
 from marketplace.inference.receipts.issuing import Commitment, input_commit, receipt_open
 from marketplace.inference.services.idempotency import Asked, row_once
 from marketplace.inference.services.inputs import inputs_accept
@@ -37,12 +38,14 @@ def job_create(  # noqa: PLR0913  one per field of the request
     release_digest: str | None = None,
     idempotency_key: str | None = None,
     store: bool = True,
+    isolation: str = Isolation.SHARED,
     trial: TrialWish | None = None,
     again_of: UUID | None = None,
 ) -> tuple[Job, bool]:
     """Accept a request and queue it. Returns the job and whether it is new.
 
-    With `store` false inputs go when the job ends, and outputs when they were handed out once or minutes later.
+    With `store` false inputs go when the job ends, and outputs when they were handed out once or minutes later. A
+    dedicated job shares its runner with jobs of the same licence alone.
 
     1. The same idempotency key with the same request gives the same job, with another request an error. What is asked
        `again_of` a job is the same request as long as it is that job's.
@@ -64,6 +67,7 @@ def job_create(  # noqa: PLR0913  one per field of the request
         "licence": None if licence_id is None else str(licence_id),
         "release": release_digest,
         **({} if store else {"store": False}),
+        **({} if isolation == Isolation.SHARED else {"isolation": isolation}),
         **({} if trial is None or trial.asked is None else {"trial": trial.asked}),
     }
     asked = asked_again(account, idempotency_key, again_of) if again_of else Asked(account, idempotency_key, request)
@@ -83,6 +87,7 @@ def job_create(  # noqa: PLR0913  one per field of the request
             task=release.task,
             input_count=len(checked["inputs"]),
             store=store,
+            isolation=isolation_of(model_id, isolation),
             start_before=timezone.now() + timedelta(seconds=settings.JOB_QUEUE_TTL_S),
             idempotency_key=idempotency_key,
             request_mac=asked.mac,

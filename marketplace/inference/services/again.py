@@ -37,6 +37,7 @@ def job_again(*, account: Account, job_id: UUID, client: str, idempotency_key: s
         release_digest=job.release_digest if job.release_is_pinned else None,
         idempotency_key=idempotency_key,
         store=job.store,
+        isolation=job.isolation,
         trial=TrialWish(client) if job.is_trial else None,
         again_of=job.pk,
     )

@@ -19,7 +19,8 @@ from marketplace.inference.errors import (
     BatchTooManyOpenError,
     JobCancelLimitError,
 )
-from marketplace.inference.models import Batch, Job, JobState
+from marketplace.inference.isolation import isolation_of
+from marketplace.inference.models import Batch, Isolation, Job, JobState
 from marketplace.inference.receipts.issuing import Commitment, input_commit, receipts_open
 from marketplace.inference.services.accepting import release_find, task_spec
 from marketplace.inference.services.ending import queued_cancel, running_cancel
@@ -44,7 +45,7 @@ class BatchPart(NamedTuple):
     calls: int
 
 
-def batch_create(
+def batch_create(  # noqa: PLR0913  one per field of the request
     *,
     account: Account,
     model_id: int,
@@ -54,6 +55,7 @@ def batch_create(
     release_digest: str | None = None,
     idempotency_key: str | None = None,
     store: bool = True,
+    isolation: str = Isolation.SHARED,
 ) -> tuple[Batch, bool]:
     """Accept up to `BATCH_MAX_INPUTS` inputs and queue them as jobs. Returns the batch and whether it is new.
 
@@ -74,6 +76,7 @@ def batch_create(
         "licence": None if licence_id is None else str(licence_id),
         "release": release_digest,
         "store": store,
+        **({} if isolation == Isolation.SHARED else {"isolation": isolation}),
     }
     asked = Asked(account, idempotency_key, request)
 
@@ -92,6 +95,7 @@ def batch_create(
             job_count=len(requests),
             open_jobs=len(requests),
             store=store,
+            isolation=isolation_of(model_id, isolation),
             idempotency_key=idempotency_key,
             request_mac=asked.mac,
         )
@@ -204,6 +208,7 @@ def _jobs(batch: Batch, requests: list[BatchPart], chosen: dict[str, bool], *, b
                 batch_position=position,
                 input_count=count,
                 store=batch.store,
+                isolation=batch.isolation,
                 model_id=batch.model_id,
                 licence_id=batch.licence_id,
                 release_digest=batch.release_digest,

@@ -12,6 +12,8 @@ MODEL_PATH = "/model/release"
 _MODEL_PARENT = "/model"
 SCRATCH_PATH = "/tmp"  # noqa: S108 - the sandbox's own, sized tmpfs
 _KERNEL_FACTS = ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu", "/etc/ld.so.cache")
+# What CUDA reads of the driver before it opens a card.
+_CARD_FACTS = ("/proc/driver/nvidia", "/proc/devices", "/proc/sys/vm/mmap_min_addr")
 _PLAIN_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 
 
@@ -28,7 +30,12 @@ def lock(options: dict[str, Any]) -> dict[str, Any]:
     landlock_abi = 0
     if landlock.abi() > 0 or not options["allow_degraded"]:
         landlock_abi = landlock.restrict(
-            readable=[*options["readable"], _MODEL_PARENT, *_KERNEL_FACTS],
+            readable=[
+                *options["readable"],
+                _MODEL_PARENT,
+                *_KERNEL_FACTS,
+                *(_CARD_FACTS if options["devices"] else ()),
+            ],
             scratch=[SCRATCH_PATH],
             devices=[*_PLAIN_DEVICES, *options["devices"]],
         )

@@ -71,7 +71,7 @@ def _load(channel: RunnerChannel, models: Any) -> Any:
     request = channel.receive()
     try:
         model = models.load(lockdown.MODEL_PATH, request["task"], request["dtype"])
-        channel.send({"kind": "ready", **model.facts()})
+        channel.send({"kind": "ready", **model.facts(), **models.accelerator_facts(model)})
     except Refusal as refusal:
         channel.send({"kind": "failed", **refusal.fields})
     except Exception as error:  # noqa: BLE001 - any failure of untrusted files is an answer; stderr keeps it

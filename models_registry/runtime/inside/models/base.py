@@ -13,6 +13,7 @@ from models_registry.runtime.inside.batches import Batch
 from models_registry.runtime.inside.models.workers import Workers
 from models_registry.runtime.inside.serve import Exchange, Refusal
 
+# Measured on processors; on a card `accelerated` tries what is best there.
 BATCH_SIZE = 32
 BATCH_TOKENS = 4096
 LONGEST = 8192
@@ -71,6 +72,7 @@ class TextModel(Model):
         self.tokenizer = tokenizer
         self.max_length = self._longest()
         self.batch_size = BATCH_SIZE if tokenizer.pad_token_id is not None else 1
+        self.batch_tokens = BATCH_TOKENS
         self._workers = Workers(self._threads())
         self.vocabulary = network.get_input_embeddings().num_embeddings
         # The second text of a pair is told apart only where both tokenizer and network were made for it.
@@ -158,7 +160,7 @@ class TextModel(Model):
         if chosen:
             answers = self._workers.run([partial(run, batch) for batch in chosen], look=self._look)
         else:
-            chosen = batches.in_order(lengths, most_rows=self.batch_size, most_tokens=BATCH_TOKENS)
+            chosen = batches.in_order(lengths, most_rows=self.batch_size, most_tokens=self.batch_tokens)
             answers = [run(batch) for batch in self._wanted(chosen)]
         results: list[torch.Tensor] = [torch.empty(0)] * len(rows)
         for batch, (_, found) in zip(chosen, answers, strict=True):

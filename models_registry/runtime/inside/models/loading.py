@@ -21,6 +21,7 @@ from transformers import (
     AutoTokenizer,
 )
 
+from models_registry.runtime.inside.models import accelerated
 from models_registry.runtime.inside.models.base import Model
 from models_registry.runtime.inside.models.entailment import ZeroShotClassifier
 from models_registry.runtime.inside.models.generation import Generator, Rewriter
@@ -63,7 +64,7 @@ def configure(threads: int) -> None:
     """Fix what the result depends on. Called once, after the lock."""
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    accelerated.settle()
     torch.set_grad_enabled(False)
 
 
@@ -72,14 +73,16 @@ def load(path: str, task: str, dtype: str) -> Model:
     config = AutoConfig.from_pretrained(path, **_TRUSTED_LOADING)
     kind = _KINDS[task]
     processors = _processors(kind.reads, path, config)
-    network, loading = _network(kind.network, path, config, dtype=_DTYPES[dtype])
+    device = accelerated.device()
+    network, loading = _network(kind.network, path, config, dtype=accelerated.dtype_on(device, _DTYPES[dtype]))
     missing = [key for key in loading["missing_keys"] if not key.startswith(kind.ignored)]
     if missing or loading["mismatched_keys"]:
         # transformers fills such tensors with random numbers and goes on.
         print("missing:", missing, "mismatched:", loading["mismatched_keys"], file=sys.stderr)  # noqa: T201
         raise Refusal("model.unloadable", "weights_missing")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return kind.model(network.eval().to(device), *processors, device=device)
+    model = kind.model(network.eval().to(device), *processors, device=device)
+    accelerated.batches_measure(model)
+    return model
 
 
 def _processors(reads: str, path: str, config: Any) -> list[Any]:
