@@ -9,6 +9,7 @@ Two ways, chosen by who we are:
 docs/sandbox.md says what each option closes; tests/hostile attacks both ways.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -56,10 +57,12 @@ class Process:
         identity: identities.Identity | None,
         watchdog: Watchdog | None,
         inner_descriptor: int,
+        threads: int = 1,
     ) -> None:
         self.channel, self.log, self.identity = channel, log, identity
         self.inner_descriptor = inner_descriptor
         self._popen, self._group, self._watchdog = popen, group, watchdog
+        self._threads = threads
         self._oom_kills = 0
         self._closing = threading.Lock()
         self._is_closed = False
@@ -83,6 +86,12 @@ class Process:
         if self._group is not None:
             return 0 if self._is_closed else self._group.memory_used()
         return self._watchdog.last_seen if self._watchdog else 0
+
+    def weigh(self, is_light: bool) -> None:
+        """Whether it weighs an eighth of a thread where others want the processor too, or as its honest threads."""
+        if self._group is not None and not self._is_closed:
+            with contextlib.suppress(OSError):  # it was closed meanwhile
+                self._group.weigh(0 if is_light else self._threads)
 
     def kill(self) -> None:
         """End everything inside, at once."""
@@ -174,7 +183,9 @@ def launch(plan: Plan, launcher: Launcher, *, entry: str = SERVE, model: Path | 
     group = None
     try:
         if plan.groups is not None:
-            group = plan.groups.create(memory_bytes=config.memory_bytes, processes=config.processes)
+            group = plan.groups.create(
+                memory_bytes=config.memory_bytes, processes=config.processes, threads=config.threads
+            )
         return _start(plan, launcher, command.Parts(entry, model, identity, group))
     except BaseException:
         if group is not None:
@@ -248,6 +259,7 @@ def _start(plan: Plan, launcher: Launcher, parts: command.Parts) -> Process:
         identity=parts.identity,
         watchdog=watchdog,
         inner_descriptor=inner_descriptor,
+        threads=plan.config.threads,
     )
 
 
