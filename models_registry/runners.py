@@ -89,6 +89,17 @@ def clearance_record() -> Path:
     return Path(settings.VAR_DIR) / f"sandbox-held-{os.geteuid()}.json"
 
 
+def clearance_forget() -> list[Path]:
+    """Remove the outcomes of every user of this machine, and return those that this user may not remove."""
+    kept = []
+    for record in Path(settings.VAR_DIR).glob("sandbox-held-*.json"):
+        try:
+            record.unlink(missing_ok=True)
+        except OSError:
+            kept.append(record)
+    return kept
+
+
 def runner_pool() -> RunnerPool:
     """This process's pool, made when first asked for; a fork gets its own. Raises SandboxUnavailable.
 

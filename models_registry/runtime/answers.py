@@ -74,8 +74,12 @@ def facts(reply: Message, *, task: str) -> dict[str, Any]:
     return read
 
 
-def failure(reply: Message, *, known: Message | None = None) -> WeighhouseError:
-    """The error that a `failed` message stands for. `known` are the facts of the loaded model, where there are any."""
+def failure(reply: Message, *, known: Message | None = None, count: int = 0) -> WeighhouseError:
+    """The error that a `failed` message stands for.
+
+    `known` are the facts of the loaded model, where there are any; `count` is how many inputs it was asked about.
+    Raises RunnerProtocolError where an input is refused that was not sent.
+    """
     code, reason = reply.get("code"), reply.get("reason")
     if code == "runner.out_of_memory":
         return RunnerOutOfMemoryError("The model needs more memory than one runner may have.")
@@ -85,7 +89,7 @@ def failure(reply: Message, *, known: Message | None = None) -> WeighhouseError:
     if code == "output.invalid":
         return OutputInvalidError(replies.NOT_FINITE)
     if code == "input.invalid":
-        return _refused_input(reply, known or {})
+        return _refused_input(reply, known or {}, count)
     return RunnerError("The model failed on this input.")
 
 
@@ -164,18 +168,25 @@ def _ranked(table: np.ndarray[Any, np.dtype[np.float32]], labels: Sequence[str])
 def _entities(reply: Message, asked: _Asked) -> list[Any]:
     read = []
     for text, found in zip(asked.inputs, replies.entries(reply, "entities", asked.count), strict=True):
-        # Before any text is cut out: thousands of entities that are each the whole text would fill the host's memory.
-        entries = [replies.items(entry, "its entities", length=4) for entry in _bounded(found, text)]
+        entries = _bounded(found, text)
         joined = asked.parameters["aggregation"] == "simple"
         read.append([_entity(entry, text, asked.known["labels"], joined=joined) for entry in entries])
     return read
 
 
-def _bounded(found: Any, text: str) -> list[Any]:
-    """Entities that together are not much longer than the text, whatever each of them is."""
-    entries = replies.items(found, "its entities", most=_ENTITIES)
-    spans = [entry[2:4] for entry in entries if isinstance(entry, list)]
-    total = sum(span[1] - span[0] for span in spans if all(type(place) is int for place in span) and len(span) == 2)
+def _bounded(found: Any, text: str) -> list[list[Any]]:
+    """Entities that lie in the text and together are not much longer than it.
+
+    All of them before any text is cut out: thousands that are each the whole text would fill the host's memory, and
+    so would those before a last one that is refused.
+    """
+    entries = [
+        replies.items(entry, "its entities", length=4) for entry in replies.items(found, "its entities", most=_ENTITIES)
+    ]
+    total = 0
+    for _, _, start, end in entries:
+        replies.check_span(start, end, text)
+        total += end - start
     if total > _TIMES_THE_TEXT * len(text):
         raise replies.forged("its entities")
     return entries
@@ -326,7 +337,7 @@ def _labels(labels: Any) -> list[str]:
     return [label.replace("\0", "\ufffd") for label in labels]
 
 
-def _refused_input(reply: Message, known: Message) -> InputError:
+def _refused_input(reply: Message, known: Message, count: int) -> InputError:
     reason = reply.get("reason")
     if reason == "labels_too_long":
         longest = replies.count_of(reply, "max_length")
@@ -334,7 +345,7 @@ def _refused_input(reply: Message, known: Message) -> InputError:
             f"A label in its sentence is longer than {longest} tokens, half of what the model reads. Shorten it.",
             parameter="candidate_labels",
         )
-    position = replies.count_of(reply, "position")
+    position = replies.index(reply.get("position"), "its position", below=count)
     where = f"Input {position + 1}"
     if isinstance(reason, str) and reason in _REFUSED:
         return InputError(f"{where} {_REFUSED[reason]}", position=position)
@@ -354,6 +365,14 @@ def _refused_input(reply: Message, known: Message) -> InputError:
 
 def _too_long(reply: Message, position: int) -> InputError:
     longest, where = replies.count_of(reply, "max_length"), f"Input {position + 1}"
+    if reply.get("reason") == "no_room":
+        return InputError(
+            f"{where} and max_new_tokens are together more than the {longest} tokens that the model has room for. "
+            "Shorten it, lower max_new_tokens, or set truncate to true.",
+            position=position,
+            max_length=longest,
+            parameter="max_new_tokens",
+        )
     told = f"{where} is longer than the {longest} tokens that the model reads. Shorten it, or set truncate to true."
     if reply.get("reason") == "question_too_long":
         told = f"The question of input {position + 1} is longer than {longest} tokens. Shorten it."

@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -21,11 +21,12 @@ class Background:
     """While the block runs, a process and its descendants give way to others; afterwards they are as others are.
 
     By the lowest priority, where this process has the right to take that back. Elsewhere the youngest of the family,
-    which is the one that computes, is stopped for two thirds of the time.
+    which is the one that computes, is stopped for two thirds of the time. `weigh(True)` makes its control group light,
+    within which alone a priority counts, and `weigh(False)` as heavy as a runner's.
     """
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+    def __init__(self, pid: int, *, weigh: Callable[[bool], None] = lambda is_light: None) -> None:
+        self._pid, self._weigh = pid, weigh
         self._done = threading.Event()
         work = self._keep_low if _may_raise_priority() else self._keep_pausing
         self._thread = threading.Thread(target=work, name="runner-background", daemon=True)
@@ -41,12 +42,14 @@ class Background:
 
     def start(self) -> None:
         """As entering the block does. `end` has to follow."""
+        self._weigh(True)
         self._thread.start()
 
     def end(self) -> None:
         """From now on it is as others are, although the block still runs. From any thread, and more than once."""
         self._done.set()
         self._thread.join()
+        self._weigh(False)
 
     def _keep_low(self) -> None:
         # Again and again: a child that was made meanwhile has the priority of its parent at that moment.

@@ -1,6 +1,6 @@
-"""Control groups, versions 1 and 2: the memory and process caps of one runner.
+"""Control groups, versions 1 and 2: the memory and process caps of one runner, and its weight in processor time.
 
-Source: Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst of the kernel.
+Source: Documentation/admin-guide/cgroup-v1/memory.rst, cgroup-v2.rst and scheduler/sched-design-CFS.rst of the kernel.
 """
 
 import errno
@@ -10,7 +10,8 @@ import os
 import re
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -18,19 +19,25 @@ logger = logging.getLogger(__name__)
 _OWNER = re.compile(r"^weighhouse-(\d+)-(\d+)-(\d+)-\d+$")
 _sequence = itertools.count(1)
 _FOREIGN_AGE_S = 600
+# What one thread weighs that is in no group of its own (1), or in one that was given no weight (2).
+_WEIGHT_OF_A_THREAD = {1: 1024, 2: 100}
+# With much less than an eighth, what is light would not get ready at all on a machine that is never idle.
+_LIGHT_WEIGHT = {1: 128, 2: 12}
+_MOST_WEIGHT = {1: 2**18, 2: 10_000}
 
 
 @dataclass(frozen=True)
 class Group:
-    """One runner's group: a directory in each hierarchy (one in version 2)."""
+    """One runner's group: a directory in each hierarchy (one in version 2). `cpu` where that can be had too."""
 
     version: int
     memory: Path
     pids: Path
+    cpu: Path | None = None
 
     @property
     def directories(self) -> tuple[Path, ...]:
-        return tuple(dict.fromkeys((self.memory, self.pids)))
+        return _distinct(self.memory, self.pids, self.cpu)
 
     @property
     def join_files(self) -> tuple[Path, ...]:
@@ -59,6 +66,16 @@ class Group:
         except (OSError, ValueError):
             return 0
 
+    def weigh(self, threads: int) -> None:
+        """Let all of the group's threads together weigh as much as so many; with 0, an eighth of one.
+
+        It matters only while others want the processor too. Raises OSError.
+        """
+        if self.cpu is not None:
+            weight = max(_LIGHT_WEIGHT[self.version], threads * _WEIGHT_OF_A_THREAD[self.version])
+            name = "cpu.shares" if self.version == 1 else "cpu.weight"
+            (self.cpu / name).write_text(str(min(weight, _MOST_WEIGHT[self.version])))
+
     def kill(self) -> None:
         """End every process of the group."""
         for join in self.join_files:
@@ -82,20 +99,25 @@ class Group:
 
 @dataclass(frozen=True)
 class Cgroups:
-    """Where groups may be made. `version` is 1 or 2; `memory` and `pids` are parents (the same one in 2)."""
+    """Where groups may be made. `version` is 1 or 2; `memory` and `pids` are parents (the same one in 2).
+
+    `cpu` is the parent of the groups that give runners a weight, or None: they are not had everywhere.
+    """
 
     version: int
     memory: Path
     pids: Path
+    cpu: Path | None = None
 
-    def create(self, *, memory_bytes: int, processes: int) -> Group:
-        """A new, empty group with both caps and no swap. Raises OSError."""
+    def create(self, *, memory_bytes: int, processes: int, threads: int = 1) -> Group:
+        """A new, empty group with both caps and no swap, as heavy as `threads`. Raises OSError."""
         name = f"weighhouse-{_namespace()}-{os.getpid()}-{started_at(os.getpid())}-{next(_sequence)}"
-        group = Group(self.version, self.memory / name, self.pids / name)
+        group = Group(self.version, self.memory / name, self.pids / name, self.cpu and self.cpu / name)
         try:
             for directory in group.directories:
                 directory.mkdir()
             _limit(group, memory_bytes, processes)
+            group.weigh(threads)
         except OSError:
             group.remove(within_s=0)
             raise
@@ -104,7 +126,7 @@ class Cgroups:
     def sweep(self) -> None:
         """Remove the empty groups of owners that no longer live."""
         namespace = _namespace()
-        for parent in dict.fromkeys((self.memory, self.pids)):
+        for parent in _distinct(self.memory, self.pids, self.cpu):
             for directory in parent.glob("weighhouse-*"):
                 owner = _OWNER.match(directory.name)
                 if owner is None:
@@ -118,12 +140,12 @@ class Cgroups:
 
 
 def detect(delegated: Path | None = None) -> Cgroups | None:
-    """The first place where a group with both caps can be made, or None.
+    """The first place where a group with both caps can be made, with a weight or else without, or None.
 
     `delegated` is a path inside the hierarchy (`/weighhouse`); without it the process's own group is
     tried, then its parent, then the root of the mount.
     """
-    for candidate in _candidates(delegated):
+    for candidate in _with_and_without_weight(_candidates(delegated)):
         try:
             candidate.sweep()
             candidate.create(memory_bytes=64 * 1024**2, processes=8).remove()
@@ -132,6 +154,17 @@ def detect(delegated: Path | None = None) -> Cgroups | None:
             continue
         return candidate
     return None
+
+
+def _with_and_without_weight(candidates: list[Cgroups]) -> Iterator[Cgroups]:
+    for candidate in candidates:
+        yield candidate
+        if candidate.cpu is not None:
+            yield replace(candidate, cpu=None)
+
+
+def _distinct(*directories: Path | None) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(directory for directory in directories if directory is not None))
 
 
 def started_at(pid: int) -> int:
@@ -156,13 +189,15 @@ def _candidates(delegated: Path | None) -> list[Cgroups]:
     own, mounts = _own_paths(), _mounts()
     found: list[Cgroups] = []
     if "memory" in mounts and "pids" in mounts:
-        pairs = [_inside(mounts[name], own.get(name, "/"), delegated) for name in ("memory", "pids")]
-        found += [Cgroups(1, memory, pids) for memory, pids in zip(*pairs, strict=True)]
+        names = [name for name in ("memory", "pids", "cpu") if name in mounts]
+        places = [_inside(mounts[name], own.get(name, "/"), delegated) for name in names]
+        found += [Cgroups(1, *parents) for parents in zip(*places, strict=True)]
     if "" in mounts:
         for directory in _inside(mounts[""], own.get("", "/"), delegated):
             if "memory" in _read(directory / "cgroup.controllers").split():
                 _enable(directory)
-                found.append(Cgroups(2, directory, directory))
+                weighs = "cpu" in _read(directory / "cgroup.subtree_control").split()
+                found.append(Cgroups(2, directory, directory, directory if weighs else None))
     return found
 
 
@@ -208,14 +243,19 @@ def _mounts() -> dict[str, tuple[Path, str]]:
 
 
 def _enable(directory: Path) -> None:
-    """Hand memory and pids to children; the kernel refuses where the group has processes of its own."""
-    control = directory / "cgroup.subtree_control"
-    if {"memory", "pids"} <= set(_read(control).split()):
-        return
-    try:
-        control.write_text("+memory +pids")
-    except OSError as error:
-        logger.debug("controllers stay off below %s: %s", directory, error)
+    """Hand controllers to children, cpu where it is there; the kernel refuses where the group has processes."""
+    control, available = directory / "cgroup.subtree_control", _read(directory / "cgroup.controllers").split()
+    # The kernel takes all of what is written, or nothing; cpu can be done without.
+    for names in (("memory", "pids", "cpu"), ("memory", "pids")):
+        wanted = [name for name in names if name in available]
+        if set(wanted) <= set(_read(control).split()):
+            return
+        try:
+            control.write_text(" ".join(f"+{name}" for name in wanted))
+        except OSError as error:
+            logger.debug("%s stay off below %s: %s", wanted, directory, error)
+        else:
+            return
 
 
 def _limit(group: Group, memory_bytes: int, processes: int) -> None:

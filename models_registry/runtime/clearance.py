@@ -73,7 +73,7 @@ def circumstances(plan: Plan, *, files: Sequence[Path] = ()) -> str:
         "process": {name: status.get(name, "").strip() for name in _OF_THE_PROCESS},
         "user namespace": Path("/proc/self/ns/user").stat().st_ino,
         "isolation": plan.isolation,
-        "groups": str(plan.groups and (plan.groups.memory, plan.groups.pids)),
+        "groups": str(plan.groups and (plan.groups.memory, plan.groups.pids, plan.groups.cpu)),
         "configuration": {name: str(value) for name, value in asdict(plan.config).items()},
         "programs": {path: _digest(Path(path)) for path in (plan.bwrap, plan.prlimit, plan.setpriv) if path},
         "files": {str(path): path.exists() for path in sorted(files)},

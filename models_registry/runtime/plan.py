@@ -20,8 +20,10 @@ class Plan:
 
     @property
     def isolation(self) -> str:
-        """The layers in force, for fingerprints: `bwrap-setpriv+cgroup1+seccomp+landlock7`."""
+        """The layers in force, for fingerprints: `bwrap-setpriv+cgroup1+cpu+seccomp+landlock7`."""
         memory = f"cgroup{self.groups.version}" if self.groups else "rlimit-watchdog"
+        if self.groups is not None and self.groups.cpu is not None:
+            memory += "+cpu"
         lock = f"+landlock{self.landlock_abi}" if self.landlock_abi else ""
         return f"bwrap-{self.way}+{memory}+seccomp{lock}"
 

@@ -57,10 +57,15 @@ def index(value: Any, what: str, *, below: int) -> int:
     return value
 
 
-def span(score: Any, start: Any, end: Any, text: str) -> dict[str, Any]:
-    """A part of the text. The words are cut out here: a runner's would not have to be there."""
+def check_span(start: Any, end: Any, text: str) -> None:
+    """Both are places in the text, in order."""
     if type(start) is not int or type(end) is not int or not 0 <= start <= end <= len(text):
         raise forged("its places in the text")
+
+
+def span(score: Any, start: Any, end: Any, text: str) -> dict[str, Any]:
+    """A part of the text. The words are cut out here: a runner's would not have to be there."""
+    check_span(start, end, text)
     return {"start": start, "end": end, "text": text[start:end], "score": number(score)}
 
 

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from weighhouse.core.errors import WeighhouseError
-
 from models_registry.runtime import accelerators, answers, joining, sandbox
 from models_registry.runtime.errors import (
     ModelUnloadableError,
@@ -155,7 +153,7 @@ class Runner:
             )
             if len(calls) > 1 and _is_refusal(reply):
                 raise joining.JoinedRefusal(joining.refused_positions(reply, count=len(inputs)))
-            done = self._expect(reply, "done")
+            done = self._expect(reply, "done", count=len(inputs))
             return self._results(done, calls, parameters, started)
         except BaseException as error:
             # Whatever interrupted the exchange, its answer must not be read as the next one's.
@@ -292,15 +290,13 @@ class Runner:
         except (EOFError, OSError) as error:
             raise self._ended() from error
 
-    def _expect(self, message: dict[str, Any], kind: str) -> dict[str, Any]:
+    def _expect(self, message: dict[str, Any], kind: str, *, count: int = 0) -> dict[str, Any]:
+        """The message, where it is of the kind. Raises what it says went wrong; `count` inputs were asked about."""
         if message.get("kind") == kind:
             return message
         if message.get("kind") == "failed":
-            raise self._failure(message)
+            raise answers.failure(message, known=self.facts, count=count)
         raise RunnerProtocolError("The runner sent another message than was due. The runner was ended.")
-
-    def _failure(self, message: dict[str, Any]) -> WeighhouseError:
-        return answers.failure(message, known=self.facts)
 
     def _late(self) -> RunnerError:
         return RunnerDeadlineError("The model did not answer in time; it was stopped. Send less, or allow more time.")

@@ -9,6 +9,7 @@ Two ways, chosen by who we are:
 docs/sandbox.md says what each option closes; tests/hostile attacks both ways.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -56,10 +57,12 @@ class Process:
         identity: identities.Identity | None,
         watchdog: Watchdog | None,
         inner_descriptor: int,
+        threads: int = 1,
     ) -> None:
         self.channel, self.log, self.identity = channel, log, identity
         self.inner_descriptor = inner_descriptor
         self._popen, self._group, self._watchdog = popen, group, watchdog
+        self._threads = threads
         self._oom_kills = 0
         self._closing = threading.Lock()
         self._is_closed = False
@@ -83,6 +86,12 @@ class Process:
         if self._group is not None:
             return 0 if self._is_closed else self._group.memory_used()
         return self._watchdog.last_seen if self._watchdog else 0
+
+    def weigh(self, is_light: bool) -> None:
+        """Whether it weighs an eighth of a thread where others want the processor too, or as its honest threads."""
+        if self._group is not None and not self._is_closed:
+            with contextlib.suppress(OSError):  # it was closed meanwhile
+                self._group.weigh(0 if is_light else self._threads)
 
     def kill(self) -> None:
         """End everything inside, at once."""
@@ -182,7 +191,9 @@ def _launch(plan: Plan, launcher: Launcher, entry: str, model: Path | None) -> P
     group = None
     try:
         if plan.groups is not None:
-            group = plan.groups.create(memory_bytes=config.memory_bytes, processes=config.processes)
+            group = plan.groups.create(
+                memory_bytes=config.memory_bytes, processes=config.processes, threads=config.threads
+            )
         return _start(plan, launcher, command.Parts(entry, model, identity, group))
     except BaseException:
         if group is not None:
@@ -221,12 +232,17 @@ def give(plan: Plan, process: Process, model: Path) -> None:
 
 
 def _start(plan: Plan, launcher: Launcher, parts: command.Parts) -> Process:
-    ours, theirs = socket.socketpair()
-    log_read, log_write = os.pipe2(os.O_CLOEXEC)
-    inner_descriptor = theirs.fileno()
-    filter_fd = _in_memory(seccomp.start_filter())
-    words = command.build(plan, parts, channel=inner_descriptor, filter_fd=filter_fd)
-    try:
+    with contextlib.ExitStack() as handed_over, contextlib.ExitStack() as ours_alone:
+        filter_fd = _in_memory(seccomp.start_filter())
+        handed_over.callback(os.close, filter_fd)
+        ours, theirs = socket.socketpair()
+        ours_alone.enter_context(ours)
+        handed_over.enter_context(theirs)
+        log_read, log_write = os.pipe2(os.O_CLOEXEC)
+        ours_alone.callback(os.close, log_read)
+        handed_over.callback(os.close, log_write)
+        inner_descriptor = theirs.fileno()
+        words = command.build(plan, parts, channel=inner_descriptor, filter_fd=filter_fd)
         popen = launcher.call(
             lambda: subprocess.Popen(
                 words,
@@ -235,18 +251,11 @@ def _start(plan: Plan, launcher: Launcher, parts: command.Parts) -> Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log_write,
                 stderr=log_write,
-                pass_fds=(theirs.fileno(), filter_fd),
+                pass_fds=(inner_descriptor, filter_fd),
                 start_new_session=True,  # Ctrl-C is for the worker, which ends its runners in order
             )
         )
-    except BaseException:
-        ours.close()
-        os.close(log_read)
-        raise
-    finally:
-        theirs.close()
-        os.close(log_write)
-        os.close(filter_fd)
+        ours_alone.pop_all()
     watchdog = None if parts.group is not None else Watchdog(popen, memory_bytes=plan.config.memory_bytes)
     return Process(
         popen,
@@ -256,6 +265,7 @@ def _start(plan: Plan, launcher: Launcher, parts: command.Parts) -> Process:
         identity=parts.identity,
         watchdog=watchdog,
         inner_descriptor=inner_descriptor,
+        threads=plan.config.threads,
     )
 
 

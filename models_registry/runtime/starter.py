@@ -180,7 +180,7 @@ class RunnerStarter:
         process = None
         try:
             process = sandbox.launch(self._plan, self._launcher, entry=self._entry)
-            with Background(process.pid) as background:
+            with Background(process.pid, weigh=process.weigh) as background:
                 with self._changed:
                     self._coming, self._background = process, background
                     if self._is_closed:

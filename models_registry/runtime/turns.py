@@ -3,11 +3,13 @@
 Nothing here runs a model. A call's own thread waits, and then either leads a turn or is answered by one that
 somebody else leads. So that no buyer is made to wait by another's flood:
 
-- turns go from buyer to buyer, and from oldest to newest within one;
+- the turn is the buyer's who was served longest ago, or never, and goes from oldest to newest within one;
+- whoever gives up waiting keeps that place, and whoever is next stays for one turn more: so the line moves;
 - a turn is its leader's call and a bounded number of short ones;
 - the waiting room is bounded, and when it is full the newest call of the buyer who has most in it makes place.
 """
 
+import itertools
 import math
 import threading
 import time
@@ -35,6 +37,7 @@ _LOOK_S = 0.05  # how often a waiting call looks whether it was cancelled
 _PATIENCE_S = 1.0
 _SUSPECT_S = 600.0
 _MOST_SUSPECTS = 1024
+_MOST_PLACES = 1024  # buyers whose place in the line is remembered
 _LONGEST_RETRY_S = 60
 
 
@@ -50,6 +53,8 @@ class State(Enum):
 @dataclass(eq=False)
 class Call:
     """One caller's use of a runner. `until` is the monotonic time at which it stops waiting for a turn.
+
+    Once, where it is next by then, it waits `deadline_s` longer (`has_stayed`), which a turn and a start may last.
 
     `joins` says whether it may share a request with calls of equal parameters. Of a call that leads, `taken` are those
     that it took along; `is_under_way` is set once its request is sent, or its turn is over.
@@ -67,6 +72,7 @@ class Call:
     ready: threading.Event = field(default_factory=threading.Event)
     asked_at: float = field(default_factory=time.monotonic)
     until: float = 0.0
+    has_stayed: bool = False
     extents: list[int] = field(init=False)
     taken: list["Call"] = field(default_factory=list)
     is_under_way: threading.Event = field(default_factory=threading.Event)
@@ -103,6 +109,9 @@ class Turns:
         self._queues: OrderedDict[str, deque[Call]] = OrderedDict()
         self._leader: Call | None = None
         self._last_buyer = ""
+        # Whether and when each buyer was served, and of those that never were, when they came.
+        self._places: OrderedDict[str, tuple[bool, int]] = OrderedDict()
+        self._numbers = itertools.count()
         self._began_at = self._ended_at = 0.0
         self._before = 1  # calls of the turn that was answered last
         self._call_s = 0.0  # what a call took of late
@@ -110,6 +119,8 @@ class Turns:
     def enter(self, call: Call) -> None:
         """Begin to wait. Raises RunnerBusyError where too many wait already."""
         with self._lock:
+            if call.buyer not in self._places:
+                self._note_place(call.buyer, is_served=False)
             if self._waiting() >= self._most_waiting:
                 self._make_place(call.buyer)
             self._queues.setdefault(call.buyer, deque()).append(call)
@@ -128,7 +139,7 @@ class Turns:
                 if call.is_cancelled():
                     self._take_out(call)
                     raise RunnerCancelledError(CANCELLED)
-                if call.state is State.WAITS and time.monotonic() >= call.until:
+                if call.state is State.WAITS and time.monotonic() >= call.until and not self._stays(call):
                     self._take_out(call)
                     raise self._busy("Other runs of this model took all the time that this one had.")
         with self._lock:
@@ -152,7 +163,7 @@ class Turns:
             return [leader, *taken]
 
     def put_back(self, calls: list[Call], *, alone: set[Call]) -> None:
-        """Let calls of a turn that went wrong wait again, in front; some by themselves.
+        """Let calls of a turn that went wrong wait again, in the places that they had; some by themselves.
 
         Turns go from buyer to buyer, and each may take all of its time: so long each waits, once for every buyer. Not
         for every call: one buyer's failing calls would hold their threads for the sum of their deadlines. What gets no
@@ -232,17 +243,43 @@ class Turns:
 
     def _grant(self) -> None:
         if self._leader is None and self._queues:
-            # Not twice in a row the same buyer where another waits, who may have come a moment later.
-            others = (buyer for buyer in self._queues if buyer != self._last_buyer)
-            call = self._queues[next(others, self._last_buyer)][0]
+            call = self._next()
             self._unqueue(call)
             self._last_buyer = call.buyer
             call.state = State.LEADS
             self._leader, self._began_at = call, time.monotonic()
+            if call.has_stayed:
+                # What is left of its time would not do to wait for room.
+                call.until = max(call.until, self._began_at + call.deadline_s)
             call.is_under_way.clear()
             call.ready.set()
 
+    def _next(self) -> Call:
+        """The call whose turn is next, where one waits."""
+        # Not twice in a row the same buyer where another waits, since calls that are put back keep their place.
+        others = [buyer for buyer in self._queues if buyer != self._last_buyer]
+        return self._queues[min(others, key=self._place, default=self._last_buyer)][0]
+
+    def _place(self, buyer: str) -> tuple[bool, int]:
+        return self._places.get(buyer, (False, -1))
+
+    def _note_place(self, buyer: str, *, is_served: bool) -> None:
+        self._places[buyer] = (is_served, next(self._numbers))
+        self._places.move_to_end(buyer)
+        if len(self._places) > _MOST_PLACES:
+            self._places.popitem(last=False)
+
+    def _stays(self, call: Call) -> bool:
+        """Whether a call whose time is over waits on, as the turn is its own when the one that runs is over."""
+        if call.has_stayed or self._next() is not call:
+            return False
+        call.has_stayed, call.until = True, time.monotonic() + call.deadline_s
+        return True
+
     def _end_turn(self, leader: Call) -> None:
+        for call in (leader, *leader.taken):
+            if call.state is not State.WAITS:
+                self._note_place(call.buyer, is_served=True)
         took = (time.monotonic() - self._began_at) / (1 + len(leader.taken))
         self._call_s = took if self._call_s == 0.0 else 0.8 * self._call_s + 0.2 * took
         self._leader = None

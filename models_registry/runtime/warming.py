@@ -54,5 +54,5 @@ class Warming:
             if self._is_stopped:
                 process.kill()
             elif not self._is_hurried:
-                self._background = Background(process.pid)
+                self._background = Background(process.pid, weigh=process.weigh)
                 self._background.start()

@@ -164,6 +164,26 @@ def test_runner_whose_host_is_gone_leaves_by_itself(plan, launcher, tiny_embedde
     process.close()
 
 
+def test_threads_that_spin_weigh_no_more_than_those_of_an_honest_runner(start, plan):
+    """By the kernel's accounts and not by a clock: how busy this machine is besides is nothing that a test knows."""
+    if plan.groups is None or plan.groups.cpu is None:
+        pytest.skip("RUNNERS HAVE NO WEIGHT HERE: no control group for cpu can be made")
+    honest, spinning = start("good", threads=2), start("spins_32_threads", threads=2)
+    assert ask(spinning).outputs == ask(honest).outputs
+    groups = [runner._process._group for runner in (honest, spinning)]
+    assert len({group.cpu for group in groups}) == 2
+    name = "cpu.shares" if plan.groups.version == 1 else "cpu.weight"
+    assert len({(group.cpu / name).read_text() for group in groups}) == 1
+    inside = family(spinning.pid)[-1]
+    assert eventually(lambda: len(list(Path(f"/proc/{inside}/task").iterdir())) > 32)
+    members = set((groups[1].cpu / "cgroup.procs").read_text().split())
+    assert members >= set(map(str, family(spinning.pid)))
+    assert not members & set((groups[0].cpu / "cgroup.procs").read_text().split())
+    for runner in (honest, spinning):
+        runner.close()
+    assert not any(group.cpu.exists() for group in groups)
+
+
 def test_memory_is_capped_in_the_demo_without_control_groups(plan, launcher, tiny_embedder):
     config = replace(plan.config, cgroup_root=Path("/weighhouse-nowhere"), allow_degraded=True)
     degraded = sandbox.require(config)

@@ -77,11 +77,13 @@ def test_quote_of_a_thousand_inputs_under_an_unmetered_licence_has_no_end_of_cal
 
 
 def test_quote_of_a_batch_writes_nothing_and_signs_nothing(quote, post, worker_key, monkeypatch):
-    monkeypatch.setattr(issuing, "worker_key_sign", None)
     before = rows()
-    assert quote()["accepted"]
+    with monkeypatch.context() as nobody_signs:
+        nobody_signs.setattr(issuing, "worker_key_sign", None)
+        assert quote()["accepted"]
     assert rows() == before
     post(inputs=["a"] * 200)
+    monkeypatch.setattr(issuing, "worker_key_sign", None)
     before = rows()
     assert (quote(inputs=["a"] * 100)["left"], quote(inputs=["a"] * 101)["accepted"]) == (0, False)
     assert rows() == before

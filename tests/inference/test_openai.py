@@ -124,6 +124,9 @@ def test_client_completes_whole_and_streamed_to_the_same_text(client, writer):
     stopped = client.completions.create(**asked | {"prompt": PROMPT, "stop": texts[0][3]})
     assert stopped.choices[0].finish_reason == "stop"
     assert stopped.choices[0].text == texts[0][: texts[0].index(texts[0][3])]
+    with pytest.raises(openai.BadRequestError, match="The prompt and max_tokens are together more than") as refused:
+        client.completions.create(**asked | {"max_tokens": 1024})
+    assert (refused.value.param, refused.value.code) == ("max_tokens", "input.invalid")
 
 
 def test_client_chats_whole_and_streamed_to_the_same_text(client, chatter, writer):

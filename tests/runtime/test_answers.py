@@ -123,8 +123,15 @@ def test_failure_shows_no_text_of_the_runner():
 
 def test_failure_of_a_long_input_names_position_and_limit():
     reply = {"code": "input.invalid", "reason": "too_long", "position": 1, "max_length": 62}
-    error = answers.failure(reply)
+    error = answers.failure(reply, count=2)
     assert isinstance(error, InputError) and "Input 2 is longer than the 62 tokens" in error.message
+
+
+@pytest.mark.parametrize("position", [2, 2**53, -1, True, None, "1"])
+def test_refusal_of_an_input_that_was_not_sent_is_a_protocol_error(position):
+    reply = {"code": "input.invalid", "reason": "unreadable", "position": position}
+    with pytest.raises(RunnerProtocolError, match="its position"):
+        answers.failure(reply, count=2)
 
 
 LABELS = ["O", "B-PER", "I-PER"]
@@ -261,7 +268,7 @@ def test_mask_token_that_cannot_be_right_is_a_protocol_error(change):
 
 def test_missing_mask_is_named_as_this_model_names_it():
     error = answers.failure(
-        {"code": "input.invalid", "reason": "no_mask", "position": 2}, known={"mask_token": "<mask>"}
+        {"code": "input.invalid", "reason": "no_mask", "position": 2}, known={"mask_token": "<mask>"}, count=3
     )
     assert error.message.startswith("Input 3 has no mask") and "<mask>" in error.message
 
@@ -275,11 +282,12 @@ def test_missing_mask_is_named_as_this_model_names_it():
         ("too_many_masks", "more than 16 masks"),
         ("question_too_long", "question of input 1 is longer than 9 tokens"),
         ("labels_too_long", "longer than 9 tokens"),
+        ("no_room", "Input 1 and max_new_tokens are together more than the 9 tokens"),
         (["too_long"], "longer than the 9 tokens"),
     ],
 )
 def test_refused_input_has_a_sentence_of_ours(reason, words):
-    error = answers.failure({"code": "input.invalid", "reason": reason, "position": 0, "max_length": 9})
+    error = answers.failure({"code": "input.invalid", "reason": reason, "position": 0, "max_length": 9}, count=1)
     assert isinstance(error, InputError) and words in error.message
 
 
@@ -299,6 +307,30 @@ def test_thousands_of_entities_that_are_each_the_whole_text_are_refused():
     with pytest.raises(RunnerProtocolError, match="its entities"):
         entities([[0, 0.5, 0, len(text)]] * 8192, text)
     assert len(entities([[0, 0.5, place, place + 1] for place in range(1000)], text)[0]) == 1000
+
+
+class Watched(str):
+    """A text that nothing may be cut out of."""
+
+    def __getitem__(self, place):
+        pytest.fail("text was cut out of an answer that is refused")
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        [0, 0.5, 16_384 * 9000, 0],  # a length below nothing would make place for all the others
+        [0, 0.5, 0, -16_384 * 9000],
+        [0, 0.5, 0, 16_385],
+        [0, 0.5, "0", 1],
+        [0, 0.5, 0],
+        "text",
+    ],
+)
+def test_no_text_is_cut_before_every_place_is_checked(last):
+    text = Watched("x" * 16_384)
+    with pytest.raises(RunnerProtocolError):
+        entities([*[[0, 0.5, 0, len(text)]] * 8191, last], text)
 
 
 @pytest.mark.parametrize(
@@ -334,6 +366,8 @@ def test_reason_that_is_nested_deeper_than_python_can_print_is_a_failure_to_load
 )
 def test_mask_token_of_a_publisher_is_shown_only_where_it_is_a_usual_name(mask, is_shown):
     error = answers.failure(
-        {"kind": "failed", "code": "input.invalid", "reason": "no_mask", "position": 0}, known={"mask_token": mask}
+        {"kind": "failed", "code": "input.invalid", "reason": "no_mask", "position": 0},
+        known={"mask_token": mask},
+        count=1,
     )
     assert ("own name" in error.message) == is_shown and "evil" not in error.message

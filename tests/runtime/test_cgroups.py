@@ -32,7 +32,25 @@ def test_candidates_of_version_two_are_own_group_then_parent_then_root(hierarchy
 
 def test_controllers_are_handed_down(hierarchy):
     cgroups._candidates(None)
+    assert (hierarchy / "unit/cgroup.subtree_control").read_text() == "+memory +pids +cpu"
+
+
+def test_controllers_are_handed_down_where_there_is_none_for_the_processor(hierarchy):
+    (hierarchy / "unit/cgroup.controllers").write_text("memory pids\n")
+    places = {candidate.memory: candidate.cpu for candidate in cgroups._candidates(None)}
     assert (hierarchy / "unit/cgroup.subtree_control").read_text() == "+memory +pids"
+    assert places[hierarchy / "unit"] is None
+
+
+def test_group_of_version_two_weighs_as_its_threads(hierarchy):
+    (hierarchy / "cgroup.subtree_control").write_text("cpu memory pids")
+    place = cgroups._candidates(None)[-1]
+    group = place.create(memory_bytes=1234, processes=9, threads=3)
+    assert group.cpu == group.memory and (group.cpu / "cpu.weight").read_text() == "300"
+    group.weigh(0)
+    assert (group.cpu / "cpu.weight").read_text() == "12"
+    group.weigh(1000)
+    assert (group.cpu / "cpu.weight").read_text() == "10000"
 
 
 def test_group_of_version_two_gets_its_limits_and_counts_kills(hierarchy):

@@ -79,3 +79,38 @@ def test_tone_above_half_the_new_rate_is_silenced(resampled):
 def test_same_rate_changes_nothing(resampled):
     given = np.arange(10, dtype=np.float32)
     assert resampled(given, 16_000, 16_000) is given
+
+
+class Given:
+    """A request that the host gives up once so many inputs were begun."""
+
+    def __init__(self, begun: int) -> None:
+        self.left = begun
+
+    def check(self) -> None:
+        from models_registry.runtime.inside.serve import Refusal
+
+        if self.left == 0:
+            raise Refusal("runner.cancelled")
+        self.left -= 1
+
+
+@pytest.mark.parametrize("task", ["image-classification", "automatic-speech-recognition"])
+def test_request_that_is_given_up_stops_between_two_files(tiny_models, task):
+    import base64
+
+    import torch
+
+    from models_registry.runtime.inside.models import load
+    from models_registry.runtime.inside.serve import Refusal
+    from models_registry.runtime.tasks import TASKS
+
+    model = load(str(tiny_models[task]), task, "float32")
+    data = base64.b64decode(TASKS[task].example.inputs[0]["data"])
+    with torch.inference_mode():
+        model.exchange = Given(begun=2)
+        assert model.run([data] * 2, {})["truncated"] == []
+        model.exchange = Given(begun=2)
+        with pytest.raises(Refusal) as caught:
+            model.run([data] * 3, {})
+    assert caught.value.fields["code"] == "runner.cancelled"

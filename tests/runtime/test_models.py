@@ -2,9 +2,12 @@
 
 # ruff: noqa: PLC0415 - torch and transformers take seconds to import, so only the tests that compare do it
 
+import time
+
 import numpy as np
 import pytest
 
+from models_registry.runtime.errors import InputError
 from tests.runtime.support import spec_of
 
 TEXTS = [
@@ -108,6 +111,32 @@ def test_stop_text_ends_and_is_left_out(pool, specs):
     assert result["finish_reason"] == "stop"
 
 
+def test_prompt_comes_before_the_tokens_that_were_asked_for(pool, specs):
+    """The tiny model has 128 positions. What is left of them is written; a prompt without room for 16 is cut."""
+    spec, asked = specs["text-generation"], {"max_new_tokens": 1024, "temperature": 1.0, "seed": 3}
+    prompts = ["good " * words for words in (1, 12, 100)]
+    alone = [pool.run(spec, prompt, asked, 60) for prompt in prompts]
+    read = [result.usage["input_tokens"] for result in alone]
+    assert read[:2] == [
+        pool.run(spec, prompt, {"max_new_tokens": 1}, 60).usage["input_tokens"] for prompt in prompts[:2]
+    ]
+    assert read[2] == 128 - 16
+    assert [result.usage["truncated"] for result in alone] == [[], [], [0]]
+    for result, count in zip(alone, read, strict=True):
+        is_full = count + result.usage["output_tokens"] == 128
+        assert is_full or result.outputs[0]["finish_reason"] == "stop"
+    assert pool.run(spec, prompts, asked, 60).outputs == [output for result in alone for output in result.outputs]
+    assert pool.run(spec, prompts[1], {**asked, "max_new_tokens": 128 - read[1]}, 60).outputs == alone[1].outputs
+
+
+def test_prompt_that_may_not_be_cut_is_refused_beside_too_many_tokens(pool, specs):
+    asked = {"max_new_tokens": 100, "truncate": False}
+    assert pool.run(specs["text-generation"], "good", asked, 60).usage["truncated"] == []
+    with pytest.raises(InputError, match="Input 2 and max_new_tokens are together more than the 128 tokens") as caught:
+        pool.run(specs["text-generation"], ["good", "good " * 12], asked, 60)
+    assert caught.value.data["parameter"] == "max_new_tokens"
+
+
 def test_result_in_a_batch_equals_the_result_alone(pool, specs):
     spec = specs["feature-extraction"]
     texts = [f"{'good ' * (n % 7 + 1)}house" for n in range(40)]
@@ -119,6 +148,29 @@ def test_result_in_a_batch_equals_the_result_alone(pool, specs):
 def test_long_input_is_cut_and_said_so(pool, specs):
     result = pool.run(specs["feature-extraction"], ["good", "house " * 500], {}, 60)
     assert result.usage == {"input_tokens": 3 + 64, "output_tokens": 0, "truncated": [1]}
+
+
+def test_largest_request_is_answered(pool, specs):
+    texts = [("a " * 8192, "\U0001f600" * 16_384)[n % 2] for n in range(64)]
+    result = pool.run(specs["feature-extraction"], texts, {}, 60)
+    assert len(result.outputs) == 64 and result.usage["truncated"][:2] == [0, 2]
+
+
+def test_million_characters_are_refused_before_a_runner_is_asked(pool, specs):
+    for task in ("feature-extraction", "text-generation"):
+        with pytest.raises(InputError, match=r"[Ii]nput 1|characters"):
+            pool.run(specs[task], "a " * 500_000, {}, 60)
+
+
+def test_runner_that_is_given_a_million_tokens_cuts_them_all_the_same(pool, specs):
+    """The host's limit is not all that stands between a text and the network."""
+    spec = specs["feature-extraction"]
+    pool.run(spec, "good", {}, 60)
+    runner = pool._slots[spec.key].runner
+    parameters = {"pooling": "mean", "normalise": True, "truncate": True}
+    result = runner.run(["a " * 1_000_000], parameters, until=time.monotonic() + 60)
+    assert result.usage == {"input_tokens": 64, "output_tokens": 0, "truncated": [0]}
+    assert pool.run(spec, "good", {}, 60).timings["load_s"] == 0
 
 
 def test_fingerprint_names_what_ran(pool, specs):

@@ -103,10 +103,13 @@ def test_group_has_its_limits_and_is_removed(config):
     groups = cgroups.detect()
     if groups is None:
         pytest.skip("NO CONTROL GROUP CAN BE MADE HERE: memory caps are not tested")
-    group = groups.create(memory_bytes=64 * 2**20, processes=7)
+    group = groups.create(memory_bytes=64 * 2**20, processes=7, threads=3)
     limit = "memory.limit_in_bytes" if groups.version == 1 else "memory.max"
     assert int((group.memory / limit).read_text()) == 64 * 2**20
     assert (group.pids / "pids.max").read_text().strip() == "7"
+    if group.cpu is not None:
+        weight = "cpu.shares" if groups.version == 1 else "cpu.weight"
+        assert int((group.cpu / weight).read_text()) == 3 * (1024 if groups.version == 1 else 100)
     group.remove()
     assert not any(directory.exists() for directory in group.directories)
 
@@ -119,9 +122,22 @@ def test_group_of_a_dead_owner_is_swept_and_that_of_a_live_one_is_not(config):
     namespace = live.memory.name.split("-")[1]
     dead = groups.memory / f"weighhouse-{namespace}-{2**22 + 1}-12345-1"
     dead.mkdir()
+    weight = None if groups.cpu is None else groups.cpu / dead.name
+    if weight is not None:
+        weight.mkdir(exist_ok=True)
     groups.sweep()
-    assert live.memory.exists() and not dead.exists()
+    assert live.memory.exists() and not dead.exists() and not (weight and weight.exists())
     live.remove()
+
+
+def test_place_without_a_weight_is_taken_too(monkeypatch):
+    groups = cgroups.detect()
+    if groups is None:
+        pytest.skip("NO CONTROL GROUP CAN BE MADE HERE: memory caps are not tested")
+    nowhere = replace(groups, cpu=Path("/sys/fs/cgroup/nowhere"))
+    monkeypatch.setattr(cgroups, "_candidates", lambda delegated: [nowhere])
+    assert cgroups.detect() == replace(groups, cpu=None)
+    assert "+cpu" not in replace(sandbox.detect(SandboxConfig()), groups=cgroups.detect()).isolation
 
 
 def test_identity_is_never_leased_twice_at_once():

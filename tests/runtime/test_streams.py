@@ -1,5 +1,6 @@
 """Generated text while it is written, and runs that are given up."""
 
+import base64
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from models_registry.runtime.errors import RunnerCancelledError
+from tests.fixtures.media import image_of, tone, wav_of
 from tests.runtime.support import eventually
 
 EMBED, GENERATE = "feature-extraction", "text-generation"
@@ -78,6 +80,31 @@ def test_generation_without_a_reader_can_be_cancelled(pool, spec):
             run.result()
     assert time.monotonic() - started < 10
     assert len(pool.run(spec, "good", {"max_new_tokens": 1}, 60).outputs) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "data"),
+    [
+        ("image-classification", image_of("PNG", 3000, 3000)),
+        ("automatic-speech-recognition", wav_of(tone(440, 44_100, 20.0), 44_100)),
+    ],
+)
+def test_cancelled_run_of_files_spares_its_runner(pool, specs, monkeypatch, task, data):
+    inputs = [{"data": base64.b64encode(data).decode()}]
+    pool.run(specs[task], inputs, {}, 60)
+    before, cancelled = pool.pids()[specs[task].key], threading.Event()
+    channel = pool._slots[specs[task].key].runner._process.channel
+    receive = channel.receive
+
+    def given_up(**options):
+        cancelled.set()  # the request has been sent
+        return receive(**options)
+
+    with monkeypatch.context() as patched, pytest.raises(RunnerCancelledError):
+        patched.setattr(channel, "receive", given_up)
+        pool.run(specs[task], inputs * 4, {}, 60, cancelled=cancelled)
+    assert pool.run(specs[task], inputs, {}, 60).timings["load_s"] == 0
+    assert pool.pids()[specs[task].key] == before
 
 
 def test_call_that_was_cancelled_before_it_began_runs_nothing(pool, specs):

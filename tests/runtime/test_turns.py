@@ -60,6 +60,65 @@ def test_buyer_that_comes_late_is_next_in_spite_of_a_flood(turns):
     assert served(turns, leader, [*flood, single])[0] is single
 
 
+def test_third_buyer_is_next_in_spite_of_two_floods(turns):
+    """Both were served before; the buyer who comes last would otherwise wait for a turn of each."""
+    first = leading(turns, "a", joins=False)
+    second, third = entered(turns, call("b", joins=False), call("a", joins=False))
+    turns.release(first)
+    turns.release(second)
+    entered(turns, call("b", joins=False), call("a", joins=False))
+    late = call("late", joins=False)
+    turns.enter(late)
+    assert third.state is State.LEADS
+    turns.release(third)
+    assert late.state is State.LEADS
+
+
+def test_buyer_who_gave_up_and_comes_again_has_kept_the_place(turns):
+    leader = leading(turns, joins=False)
+    given_up = call("patient", joins=False, deadline_s=0.01)
+    turns.enter(given_up)
+    with pytest.raises(RunnerBusyError):
+        turns.wait(given_up)
+    newer, again = entered(turns, call("newer", joins=False), call("patient", joins=False))
+    assert served(turns, leader, [newer, again]) == [again, newer]
+
+
+def test_buyer_who_was_taken_along_was_served(turns):
+    leader = leading(turns)
+    entered(turns, call("taken"))
+    for one in turns.gather(leader):
+        one.end(ANSWER)
+    again, other = entered(turns, call("taken", joins=False), call("other", joins=False))
+    assert served(turns, leader, [again, other]) == [other, again]
+
+
+def test_call_that_is_next_when_its_time_is_over_stays_for_one_turn_more(turns):
+    leader = leading(turns)
+    following, behind = entered(turns, call("a", joins=False), call("b", joins=False))
+    following.until = behind.until = 0.0
+    with pytest.raises(RunnerBusyError):
+        turns.wait(behind)
+    threading.Timer(0.2, turns.release, [leader]).start()
+    assert turns.wait(following)
+    assert following.until > time.monotonic() + 30, "it has time to wait for room"
+
+
+def test_call_that_is_next_stays_no_longer_than_that(turns):
+    leading(turns)
+    following = call("a", deadline_s=0.05)
+    turns.enter(following)
+    with pytest.raises(RunnerBusyError):
+        turns.wait(following)
+    assert following.has_stayed
+
+
+def test_no_more_than_so_many_places_are_remembered(turns):
+    for n in range(1100):
+        turns.release(leading(turns, f"buyer {n}"))
+    assert len(turns._places) == 1024 and "buyer 0" not in turns._places
+
+
 def test_turn_takes_calls_of_equal_parameters_along(turns):
     leader = leading(turns, normalise=True)
     alike, unlike = call("b", normalise=True), call("c", normalise=False)

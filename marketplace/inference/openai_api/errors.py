@@ -50,7 +50,15 @@ class JobFailedError(WeighhouseError):
 
     def __init__(self, error: dict[str, Any] | None) -> None:
         known = error or {}
-        super().__init__(str(known.get("message", "The job did not succeed. No call was counted.")))
+        if known.get("parameter") == "max_new_tokens":
+            # In this dialect's words: there it has another name, and nothing is cut.
+            message = (
+                f"The prompt and max_tokens are together more than the {known['max_length']} tokens that the model has "
+                "room for. Shorten the prompt, or lower max_tokens."
+            )
+            super().__init__(message, param="max_tokens")
+        else:
+            super().__init__(str(known.get("message", "The job did not succeed. No call was counted.")))
         self.code = str(known.get("code", "runner.failed"))  # type: ignore[misc]
         self.retryable = bool(known.get("retryable"))  # type: ignore[misc]
 

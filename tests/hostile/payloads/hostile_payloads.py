@@ -4,6 +4,7 @@ Each goes the production way as far as it likes, then misbehaves. The first `loa
 """
 
 import ctypes
+import hashlib
 import mmap
 import os
 import struct
@@ -342,6 +343,16 @@ def forks(channel):
             threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
     except RuntimeError:
         time.sleep(600)
+
+
+def spins_32_threads(channel):
+    """Good answers, and 32 threads that compute between them too, as far as Python lets threads compute at once."""
+    loaded(channel)
+    for _ in range(32):
+        # Outside of the interpreter's lock.
+        threading.Thread(target=hashlib.pbkdf2_hmac, args=("sha256", b"", b"", 2**31 - 1), daemon=True).start()
+    while True:
+        channel.send({**GOOD, "id": channel.receive()["id"]})
 
 
 def fills_disk(channel):

@@ -47,6 +47,11 @@ class Model:
         """Answer one request; the fields of a `done` message."""
         raise NotImplementedError
 
+    def look(self) -> None:
+        """Called between inputs, or batches of them. Raises Refusal once the host does not want the answer any more."""
+        if self.exchange is not None:
+            self.exchange.check()
+
     def labels(self) -> list[str]:
         """The names of the network's outputs, in order."""
         names = self.network.config.id2label
@@ -96,7 +101,8 @@ class TextModel(Model):
         longest = self.max_length - room
         too_long = [position for position, ids in enumerate(rows) if len(ids) > longest]
         if too_long and not truncate:
-            raise Refusal("input.invalid", "too_long", position=too_long[0], positions=too_long, max_length=longest)
+            reason = "no_room" if room else "too_long"
+            raise Refusal("input.invalid", reason, position=too_long[0], positions=too_long, max_length=self.max_length)
         fitting = list(rows)
         for position in too_long:
             fitting[position] = cut(position, rows[position], longest)
@@ -158,7 +164,7 @@ class TextModel(Model):
         lengths = list(map(len, rows))
         chosen = self._abreast(lengths)
         if chosen:
-            answers = self._workers.run([partial(run, batch) for batch in chosen], look=self._look)
+            answers = self._workers.run([partial(run, batch) for batch in chosen], look=self.look)
         else:
             chosen = batches.in_order(lengths, most_rows=self.batch_size, most_tokens=self.batch_tokens)
             answers = [run(batch) for batch in self._wanted(chosen)]
@@ -171,12 +177,8 @@ class TextModel(Model):
     def _wanted(self, chosen: list[Batch]) -> Iterator[Batch]:
         """One batch after the other, as long as the request is wanted."""
         for batch in chosen:
-            self._look()
+            self.look()
             yield batch
-
-    def _look(self) -> None:
-        if self.exchange is not None:
-            self.exchange.check()
 
     def _abreast(self, lengths: list[int]) -> list[Batch]:
         """Batches to run beside each other; none where they had better run one after the other.

@@ -18,6 +18,8 @@ from models_registry.runtime.inside.models.base import TextModel, Tokens, text_o
 from models_registry.runtime.inside.serve import Exchange, Refusal
 from models_registry.runtime.inside.streaming import TextStream
 
+# A prompt is cut only where it leaves no room for so many tokens.
+_LEAST_ROOM = 16
 # Tidying spaces would change text that was given out before.
 _PLAIN_TEXT = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
 
@@ -37,9 +39,12 @@ class Generator(TextModel):
         )
 
     def run(self, inputs: list[Any], parameters: dict[str, Any]) -> dict[str, Any]:
-        room = min(parameters["max_new_tokens"], self.max_length - 1)
-        tokens = self.prompts(inputs, room=room, truncate=parameters["truncate"])
-        answers = [self._continue(position, ids, parameters, room) for position, ids in enumerate(tokens.rows)]
+        asked = parameters["max_new_tokens"]
+        tokens = self.prompts(inputs, asked=asked, truncate=parameters["truncate"])
+        answers = [
+            self._continue(position, ids, parameters, min(asked, self.room(ids)))
+            for position, ids in enumerate(tokens.rows)
+        ]
         return {
             "texts": answers,
             "batches": [[1, len(ids)] for ids in tokens.rows],
@@ -47,13 +52,21 @@ class Generator(TextModel):
             "output_tokens": sum(answer["output_tokens"] for answer in answers),
         }
 
-    def prompts(self, inputs: list[Any], *, room: int, truncate: bool) -> Tokens:
-        """Token ids of each text or chat, with `room` positions left to write in."""
+    def prompts(self, inputs: list[Any], *, asked: int, truncate: bool) -> Tokens:
+        """Token ids of each text or chat, with room left to write in: for `asked` tokens where nothing may be cut.
+
+        Elsewhere the whole prompt comes first, and less is written; yet a few tokens always.
+        """
         rows = [
             self.tokenizer(given, verbose=False)["input_ids"] if isinstance(given, str) else self._chat(given, position)
             for position, given in enumerate(inputs)
         ]
+        room = min(asked, _LEAST_ROOM, self.max_length // 2) if truncate else asked
         return self.fitted(rows, room=room, truncate=truncate, cut=lambda _, ids, longest: ids[-longest:])
+
+    def room(self, ids: list[int]) -> int:
+        """How many tokens the model can write after a prompt."""
+        return self.max_length - len(ids)
 
     def prompt_length(self, ids: list[int]) -> int:
         """How many tokens of what `generate` returns were there before it."""
@@ -108,9 +121,12 @@ class Generator(TextModel):
 class Rewriter(Generator):
     """text2text-generation: an encoder reads the text, a decoder writes another one."""
 
-    def prompts(self, inputs: list[Any], *, room: int, truncate: bool) -> Tokens:
+    def prompts(self, inputs: list[Any], *, asked: int, truncate: bool) -> Tokens:
         # What is written has positions of its own.
         return self.tokens(inputs, truncate=truncate)
+
+    def room(self, ids: list[int]) -> int:
+        return self.max_length - self.prompt_length(ids)
 
     def prompt_length(self, ids: list[int]) -> int:
         return 1  # the token that the decoder starts with

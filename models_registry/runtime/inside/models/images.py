@@ -30,6 +30,7 @@ class ImageClassifier(Model):
     def run(self, inputs: list[bytes], parameters: dict[str, Any]) -> dict[str, Any]:
         scores, shapes = [], []
         for position, data in enumerate(inputs):
+            self.look()
             pixels = self.processor(images=opened(data, position), return_tensors="pt")["pixel_values"]
             pixels = pixels.to(self.device, self.network.dtype)
             shapes.append([1, int(pixels.shape[-1])])

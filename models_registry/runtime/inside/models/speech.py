@@ -31,6 +31,7 @@ class Recogniser(Model):
     def run(self, inputs: list[bytes], parameters: dict[str, Any]) -> dict[str, Any]:
         texts, shapes, written = [], [], 0
         for position, data in enumerate(inputs):
+            self.look()
             samples, rate = samples_of(data, position)
             features = self.extractor(
                 resampled(samples, rate, self.rate),
