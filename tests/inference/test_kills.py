@@ -112,8 +112,8 @@ def test_job_of_a_process_that_was_killed_before_its_end_is_run_and_counted_once
     kill(step, at=point)
     assert left() == found
     assert create()[1] is (found is None)
+    sweep_later()  # before there is a worker, whose lease it would end
     worker = celery_worker(queues="inference")
-    sweep_later()
     worker.wait_until(Job.objects.filter(state="succeeded").exists, what="done", timeout_s=90)
     worker.stop()
     assert Job.objects.get().attempts == attempts
