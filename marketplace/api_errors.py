@@ -124,6 +124,7 @@ STATUS: dict[str, int] = {
     "webhook.event_not_found": 404,
     "webhook.limit": 409,
     "webhook.disabled": 409,
+    "webhook.secret_lost": 409,
     "receipt.unavailable": 404,
     # Uploads, releases, models.
     "upload.not_found": 404,
