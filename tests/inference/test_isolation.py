@@ -48,6 +48,7 @@ def run(settings):
         return runner_pool().pids()[execution._spec(job).key]
 
     settings.SANDBOX_SPARES = 0
+    runner_pool_close()  # of the tests before
     yield in_pool
     runner_pool_close()
 

@@ -67,6 +67,7 @@ def test_release_that_may_not_be_run_any_more_is_passed_over(sold, buyer, busy, 
 def test_busiest_release_is_loaded_in_the_pool(sold, buyer, busy, settings):
     settings.WARM_RELEASES, settings.SANDBOX_SPARES = 1, 0
     job = busy(sold, buyer, 1)
+    runner_pool_close()  # of the tests before
     try:
         assert warming.releases_warm() == 1
         assert list(runner_pool().pids()) == [execution._spec(job).key]
