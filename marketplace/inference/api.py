@@ -212,7 +212,7 @@ def request_read(request: Request) -> dict[str, Any]:
 
 
 def request_of(request: Request, given: dict[str, Any]) -> dict[str, Any]:
-    """What both `services.job_create` and `services.job_quote` take of it."""
+    """What creating and quoting take of the body of a job or a batch."""
     return {
         "account": caller(request),
         "model_id": given["model"],
@@ -220,8 +220,12 @@ def request_of(request: Request, given: dict[str, Any]) -> dict[str, Any]:
         "parameters": given.get("parameters"),
         "licence_id": given.get("licence"),
         "release_digest": given.get("release"),
-        "trial": TrialWish(client_of(request), given.get("trial")),
     }
+
+
+def _job_request_of(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+    """The same of a job, which may be a trial."""
+    return {**request_of(request, given), "trial": TrialWish(client_of(request), given.get("trial"))}
 
 
 def _accepted_headers(job: Job, *, is_new: bool) -> dict[str, str]:
@@ -279,7 +283,7 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
         """
         given = request_read(request)
         job, is_new = services.job_create(
-            **request_of(request, given),
+            **_job_request_of(request, given),
             idempotency_key=request.headers.get("Idempotency-Key"),
             store=given["store"],
             isolation=given["isolation"],
@@ -305,7 +309,7 @@ class JobQuoteView(APIView):
     )
     def post(self, request: Request) -> Response:
         """What a job would cost and whether it would be accepted. Changes nothing."""
-        quote = services.job_quote(**request_of(request, request_read(request)))
+        quote = services.job_quote(**_job_request_of(request, request_read(request)))
         return Response(QuoteSerializer(quote).data, headers={"Cache-Control": "no-store"})
 
 

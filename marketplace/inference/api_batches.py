@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from marketplace.accounts.authentication import caller
 from marketplace.api_parts import KeysetPagination, ThrottledByMethod, Uint256StringField
 from marketplace.inference import batches, services
-from marketplace.inference.api import AnyQuoteSerializer, JobCreateSerializer
+from marketplace.inference.api import AnyQuoteSerializer, JobCreateSerializer, request_of
 from marketplace.inference.models import Batch, Isolation, JobState
 from marketplace.inference.receipts.issuing import acceptances_issue
 from marketplace.rate_limit import rate_limit_headers
@@ -119,18 +119,6 @@ def request_read(request: Request) -> dict[str, Any]:
     form = BatchCreateSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     return dict(form.validated_data)
-
-
-def request_of(request: Request, given: dict[str, Any]) -> dict[str, Any]:
-    """What both `services.batch_create` and `services.batch_quote` take of it."""
-    return {
-        "account": caller(request),
-        "model_id": given["model"],
-        "inputs": given["inputs"],
-        "parameters": given.get("parameters"),
-        "licence_id": given.get("licence"),
-        "release_digest": given.get("release"),
-    }
 
 
 def batch_body(batch: Batch) -> dict[str, Any]:

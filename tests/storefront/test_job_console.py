@@ -28,7 +28,8 @@ def page(holder, signed_in, read):
 
 
 def finish(job: Job) -> None:
-    result = RunResult(outputs=[[3.0, 4.0]] * job.input_count, fingerprint={}, timings={}, usage={})
+    outputs, fingerprint = [[3.0, 4.0]] * job.input_count, {"dedicated": False}
+    result = RunResult(outputs=outputs, fingerprint=fingerprint, timings={}, usage={})
     assert services.job_succeed(job=services.job_claim(job_id=job.pk), result=result, licence=CHECKED)
 
 
@@ -95,6 +96,12 @@ def test_job_page_shows_input_and_output_while_they_are_kept(create, page):
     JobPayload.objects.all().delete()
     text = page(f"/jobs/{job.pk}/").text
     assert "first input" not in text and "The result is no longer kept" in text
+
+
+def test_job_page_says_what_ran_it_in_words(create, page):
+    job = create()
+    finish(job)
+    assert "Dedicated no" in page(f"/jobs/{job.pk}/").text
 
 
 def test_job_page_does_not_use_up_what_is_handed_out_once(create, page):
