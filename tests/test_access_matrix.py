@@ -130,6 +130,7 @@ model               GET     200       200       200   200      200
 run                 POST    in        403       302   403      in
 run-quote           POST    in        200       200   200      in
 model-trials        POST    in        302       404   404      in
+model-isolation     POST    in        302       404   404      in
 model-activity      GET     200       200       200   200      200
 activity            GET     200       200       200   200      200
 account             GET     200       200       200   200      200

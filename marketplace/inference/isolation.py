@@ -18,9 +18,14 @@ from models_registry.errors import ModelNotFoundError
 
 def isolation_of(model_id: int, asked: str) -> str:
     """How a job of the model runs that is accepted now, and asked for this."""
-    if asked == Isolation.DEDICATED or settings.RUNNER_DEDICATED or is_required(model_id):
+    if asked == Isolation.DEDICATED or is_always_dedicated(model_id):
         return Isolation.DEDICATED
     return Isolation.SHARED
+
+
+def is_always_dedicated(model_id: int) -> bool:
+    """Whether the model's jobs run in dedicated runners, asked for or not."""
+    return settings.RUNNER_DEDICATED or is_required(model_id)
 
 
 def is_required(model_id: int) -> bool:

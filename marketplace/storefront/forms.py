@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from marketplace.accounts.models import CallCapPeriod, KeyScope
 from marketplace.api_parts import on_chain_id
-from marketplace.inference.models import JobState
+from marketplace.inference.models import Isolation, JobState
 from marketplace.inference.selectors import JobFilter
 from marketplace.webhooks.models import EventKind
 from models_registry.runtime.tasks import TASKS, FileInput, PairInput, Parameter, TaskSpec
@@ -186,6 +186,12 @@ def _file_field(kind: FileInput) -> forms.Field:
 class RunForm(forms.Form):
     """Inputs and parameters of a job, made from the task's own table: a text, a pair of texts, or a file."""
 
+    dedicated = forms.BooleanField(
+        required=False,
+        label="In a runner of its own",
+        help_text="Its process serves no other licence. It costs no more calls, but may have to be started first.",
+    )
+
     def __init__(self, spec: TaskSpec, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.spec = spec
@@ -223,6 +229,9 @@ class RunForm(forms.Form):
     @property
     def required_fields(self) -> list[forms.BoundField]:
         return [self[parameter.name] for parameter in self.spec.parameters if parameter.is_required]
+
+    def isolation_value(self) -> str:
+        return Isolation.DEDICATED if self.cleaned_data["dedicated"] else Isolation.SHARED
 
     def inputs_value(self) -> list[Any]:
         """The inputs as the API would get them. Browsers send line ends as CRLF."""

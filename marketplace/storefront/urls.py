@@ -31,6 +31,7 @@ urlpatterns = [
     path("models/<uint256:model_id>/run/", jobs.run, name="run"),
     path("models/<uint256:model_id>/run/quote/", jobs.run_quote, name="run-quote"),
     path("models/<uint256:model_id>/trials/", mine.model_trials, name="model-trials"),
+    path("models/<uint256:model_id>/isolation/", mine.model_isolation, name="model-isolation"),
     path("models/<uint256:model_id>/activity/", activity.model_activity, name="model-activity"),
     path("activity/", activity.market_activity, name="activity"),
     path("accounts/<account:address>/", activity.account_page, name="account"),

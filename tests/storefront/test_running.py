@@ -77,6 +77,32 @@ def test_run_sent_twice_from_one_page_is_one_job(run, holder):
     assert Job.objects.count() == 1
 
 
+def test_run_in_a_runner_of_its_own_says_so_on_the_jobs_page(run, holder, signed_in, read):
+    run(holder)
+    run(holder, dedicated="on")
+    shared, alone = Job.objects.order_by("created_at")
+    assert (shared.isolation, alone.isolation) == ("shared", "dedicated")
+    assert "shared with other buyers" in read(signed_in(holder).get(f"/jobs/{shared.pk}/")).text
+    assert "of this licence alone" in read(signed_in(holder).get(f"/jobs/{alone.pk}/")).text
+
+
+def test_owner_requires_dedicated_runners_and_the_page_says_so(
+    run, holder, publisher, outsider, listed, signed_in, read
+):
+    url, owner = f"{listed.url}isolation/", signed_in(publisher)
+    assert signed_in(outsider).post(url, {"dedicated": "1"}).status_code == 404
+    assert 'name="dedicated"' in signed_in(holder).get(listed.url).content.decode()
+    assert owner.post(url, {"dedicated": "1"}).url == f"/my/models/#model-{listed.model_id}"
+    page = signed_in(holder).get(listed.url)
+    assert 'name="dedicated"' not in page.content.decode()
+    assert "share no process with another licence" in read(page).text
+    run(holder)
+    assert Job.objects.get().isolation == "dedicated"
+    assert "Leave it to the buyers" in read(owner.get("/my/models/")).text
+    owner.post(url, {"dedicated": "0"})
+    assert "Require a runner for each licence" in read(owner.get("/my/models/")).text
+
+
 def test_run_fragment_leads_to_the_jobs_page_also_when_it_is_done(run, holder, signed_in, read):
     (poll,) = [tag["hx-get"] for _name, tag in read(run(holder, fragment=True)).tags if "hx-get" in tag]
     job = Job.objects.get()

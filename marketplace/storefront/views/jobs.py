@@ -47,6 +47,7 @@ def run(request: HttpRequest, model_id: int) -> HttpResponse:
         return render(request, template, context, status=UNPROCESSABLE)
     job, _ = services.job_create(
         **_wanted(request, model_id, form),
+        isolation=form.isolation_value(),
         idempotency_key=f"page-{request.POST.get('nonce', '')[:64]}" if request.POST.get("nonce") else None,
     )
     if not _is_fragment(request):

@@ -14,8 +14,8 @@ from chain import selectors as chain
 from chain.gateway.errors import ChainError
 from chain.removals import removals_of_purchases
 from marketplace.accounts.models import Account
+from marketplace.inference import isolation, trials
 from marketplace.inference import selectors as inference
-from marketplace.inference import trials
 from marketplace.inference.selectors import CallsUsed
 from marketplace.licences import selectors as licences
 from marketplace.licences.models import Right
@@ -71,6 +71,8 @@ class OwnedModel:
     lineage: Lineage
     # None where the site has no trials at all.
     trials_offered: bool | None
+    # By its owner; an operator who requires it for the whole site leaves this alone.
+    requires_dedicated: bool
 
 
 @login_required
@@ -144,6 +146,16 @@ def model_trials(request: HttpRequest, model_id: int) -> HttpResponse:
     return redirect(f"{reverse('my-models')}#model-{model_id}")
 
 
+@login_required
+@require_POST
+def model_isolation(request: HttpRequest, model_id: int) -> HttpResponse:
+    """The owner of a model requires dedicated runners for it, or leaves that to the buyers."""
+    isolation.isolation_require(
+        account=cast(Account, request.user), model_id=model_id, required=request.POST.get("dedicated") == "1"
+    )
+    return redirect(f"{reverse('my-models')}#model-{model_id}")
+
+
 def _owned(models: list[ModelSummary], *, owner: str) -> list[OwnedModel]:
     """Plans and income of a page of models; the chain is asked once for all of them."""
     income: dict[int, list[IncomeView]] = {}
@@ -160,6 +172,7 @@ def _owned(models: list[ModelSummary], *, owner: str) -> list[OwnedModel]:
             failure,
             registry.lineage_get(model.model_id),
             trials.trials_are_offered(model.model_id) if trials.site_has_trials() else None,
+            isolation.is_required(model.model_id),
         )
         for model in models
     ]

@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from marketplace.accounts.models import Account
-from marketplace.inference import trials
+from marketplace.inference import isolation, trials
 from marketplace.licences import selectors as licences
 from marketplace.licences.models import Right
 from marketplace.licences.selectors import PlanView
@@ -87,5 +87,6 @@ def run_context(request: HttpRequest, model: ModelSummary) -> dict[str, Any]:
         "trial_left": _trial_left(request, model) if spec and not usable else 0,
         "chosen_licence": request.GET.get("licence", ""),
         "run_form": RunForm(spec) if spec else None,
+        "is_always_dedicated": isolation.is_always_dedicated(model.model_id),
         "nonce": uuid.uuid4().hex,
     }
