@@ -7,7 +7,6 @@ from typing import Any
 
 from models_registry.runtime import replies
 from models_registry.runtime.replies import Message
-from models_registry.runtime.specs import DTYPES
 
 _CARD = re.compile(r"nvidia[0-9]+")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._()/+-]{0,63}")
@@ -22,10 +21,11 @@ def nodes(directory: Path = Path("/dev"), *, is_node: Callable[[Path], bool] = P
     return (*drivers, *cards) if cards and all(map(is_node, drivers)) else ()
 
 
-def facts(reply: Message, *, is_given: bool) -> dict[str, Any]:
+def facts(reply: Message, *, is_given: bool, dtype: str) -> dict[str, Any]:
     """What a `ready` message says of the accelerator, as `accelerator`; nothing where the processor computes.
 
-    `dtype` is what the network computes in there. Raises RunnerProtocolError, also for a device that was not given.
+    Its `dtype` is what the network computes in there: the release's, or float32 where a card has no bfloat16. Raises
+    RunnerProtocolError, also for a device that was not given.
     """
     if reply.get("device") != "cuda":
         return {}
@@ -36,7 +36,7 @@ def facts(reply: Message, *, is_given: bool) -> dict[str, Any]:
     for field, pattern in patterns.items():
         if not isinstance(found[field], str) or not pattern.fullmatch(found[field]):
             raise replies.forged("its device")
-    if found["dtype"] not in DTYPES:
+    if found["dtype"] != dtype and (dtype, found["dtype"]) != ("bfloat16", "float32"):
         raise replies.forged("its device")
     counts = {name: replies.count_of(found, name, most=2**31) for name in ("batch_rows", "batch_tokens")}
     return {"accelerator": {**found, **counts}}

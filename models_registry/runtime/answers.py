@@ -74,11 +74,11 @@ def facts(reply: Message, *, task: str) -> dict[str, Any]:
     return read
 
 
-def failure(reply: Message, *, known: Message | None = None, count: int = 0) -> WeighhouseError:
+def failure(reply: Message, *, task: str = "", known: Message | None = None, count: int = 0) -> WeighhouseError:
     """The error that a `failed` message stands for.
 
     `known` are the facts of the loaded model, where there are any; `count` is how many inputs it was asked about.
-    Raises RunnerProtocolError where an input is refused that was not sent.
+    Raises RunnerProtocolError where an input is refused that was not sent, or labels of another task.
     """
     code, reason = reply.get("code"), reply.get("reason")
     if code == "runner.out_of_memory":
@@ -89,6 +89,8 @@ def failure(reply: Message, *, known: Message | None = None, count: int = 0) -> 
     if code == "output.invalid":
         return OutputInvalidError(replies.NOT_FINITE)
     if code == "input.invalid":
+        if reason == "labels_too_long" and (task != "zero-shot-classification" or count == 0):
+            raise replies.forged("its reason")
         return _refused_input(reply, known or {}, count)
     return RunnerError("The model failed on this input.")
 

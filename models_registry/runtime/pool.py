@@ -37,10 +37,12 @@ class _Slot(Holder):
         self.is_measured = False
         self.warming: Warming | None = None  # while its release is loaded though no call waits
 
-    def make_way(self) -> None:
+    def make_way(self) -> bool:
         """A load that no call waits for ends; one that a call has come for goes on."""
-        if self.warming is not None and self.users == 1:
+        ends = self.warming is not None and self.users == 1
+        if self.warming is not None and ends:
             self.warming.stop()
+        return ends
 
 
 class RunnerPool:
@@ -178,7 +180,7 @@ class RunnerPool:
 
     def _warmed(self, spec: RunnerSpec, slot: _Slot) -> bool:
         """Load into an empty slot whose turn is held. False where there is no room."""
-        slot.warming = warming = Warming()
+        slot.warming = warming = Warming(self.plan.config.start_timeout_s)
         try:
             if slot.users > 1:  # who came before this was set
                 warming.hurry()

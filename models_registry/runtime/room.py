@@ -37,8 +37,12 @@ class Holder:
         self.came_at = 0.0
         self.last_used = 0.0
 
-    def make_way(self) -> None:
-        """Give up what no call waits for, where that is why it holds room. Comes with `changed` held."""
+    def make_way(self) -> bool:
+        """Give up what no call waits for, where that is why it holds room: whether that is under way.
+
+        Comes with `changed` held.
+        """
+        return False
 
 
 HolderT = TypeVar("HolderT", bound=Holder)
@@ -112,12 +116,12 @@ class Room(Generic[HolderT]):
                     holder.is_charged, holder.came_at = True, now
                     return None
                 if holder is first:
-                    for slot in self._slots.values():
-                        slot.make_way()
+                    making_way = [slot for slot in self._slots.values() if slot.make_way()]
                     idle = [(slot.last_used, key) for key, slot in self._slots.items() if _is_idle(slot)]
                     if idle:
                         return self._slots.pop(min(idle)[1])
-                    ask_again = self._ask_to_give_way(holder.charge)
+                    # What is under way may do: nobody who works is asked before it has come.
+                    ask_again = math.inf if making_way else self._ask_to_give_way(holder.charge)
                 left = min(until, ask_again) - time.monotonic()
                 if left > 0:
                     self.changed.wait(left)

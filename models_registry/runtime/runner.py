@@ -77,7 +77,7 @@ class Runner:
             self._send({"task": spec.task, "dtype": spec.dtype}, until=until)
             ready = self._expect(self._receive(limit=_READY_LIMIT, until=until), "ready")
             self.facts = answers.facts(ready, task=spec.task)
-            self.facts |= accelerators.facts(ready, is_given=bool(plan.config.devices))
+            self.facts |= accelerators.facts(ready, is_given=bool(plan.config.devices), dtype=spec.dtype)
             self._surroundings = self._look_around()
         except BaseException as error:
             # Closing waits for the end of the log, so what the process said last is in it.
@@ -295,7 +295,7 @@ class Runner:
         if message.get("kind") == kind:
             return message
         if message.get("kind") == "failed":
-            raise answers.failure(message, known=self.facts, count=count)
+            raise answers.failure(message, task=self.spec.task, known=self.facts, count=count)
         raise RunnerProtocolError("The runner sent another message than was due. The runner was ended.")
 
     def _late(self) -> RunnerError:

@@ -178,8 +178,9 @@ def launch(plan: Plan, launcher: Launcher, *, entry: str = SERVE, model: Path | 
     """
     try:
         return _launch(plan, launcher, entry, model)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, RuntimeError) as error:
+        # What Python raises where no thread can be started is a RuntimeError.
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise SandboxUnavailable(f"This machine could not start a sandbox: {reason}. Try again later.") from error
 
 
@@ -210,10 +211,10 @@ def give(plan: Plan, process: Process, model: Path) -> None:
     and the sandbox sees what it would have seen had it been launched with the model. It ends with the namespace.
     Raises ModelUnloadableError as `launch`, NotGivenError where this machine does not permit it.
     """
-    if plan.way == "setpriv":
-        _require_readable(model)
     program = [str(plan.config.interpreter), "-I", "-S", "-B", mounting.__file__]
     try:
+        if plan.way == "setpriv":
+            _require_readable(model)
         subprocess.run(
             [*program, str(process.pid), str(model.resolve()), MODEL_PATH],
             env={},
@@ -255,18 +256,26 @@ def _start(plan: Plan, launcher: Launcher, parts: command.Parts) -> Process:
                 start_new_session=True,  # Ctrl-C is for the worker, which ends its runners in order
             )
         )
+        ours_alone.callback(_end, popen)
+        watchdog = None if parts.group is not None else Watchdog(popen, memory_bytes=plan.config.memory_bytes)
+        log = LogTail(log_read)
         ours_alone.pop_all()
-    watchdog = None if parts.group is not None else Watchdog(popen, memory_bytes=plan.config.memory_bytes)
     return Process(
         popen,
         channel=HostChannel(ours),
-        log=LogTail(log_read),
+        log=log,
         group=parts.group,
         identity=parts.identity,
         watchdog=watchdog,
         inner_descriptor=inner_descriptor,
         threads=plan.config.threads,
     )
+
+
+def _end(popen: "subprocess.Popen[bytes]") -> None:
+    """End what nobody came to own."""
+    popen.kill()
+    popen.wait()
 
 
 def begin_options(plan: Plan) -> dict[str, object]:

@@ -3,7 +3,8 @@
 Nothing here runs a model. A call's own thread waits, and then either leads a turn or is answered by one that
 somebody else leads. So that no buyer is made to wait by another's flood:
 
-- the turn is the buyer's who was served longest ago, or never, and goes from oldest to newest within one;
+- the turn is the buyer's who was served longest ago, or never and came first, and goes from oldest to newest within
+  one: newcomers wait for each of the others once, and no stream of them keeps anybody waiting for ever;
 - whoever gives up waiting keeps that place, and whoever is next stays for one turn more: so the line moves;
 - a turn is its leader's call and a bounded number of short ones;
 - the waiting room is bounded, and when it is full the newest call of the buyer who has most in it makes place.
@@ -109,8 +110,8 @@ class Turns:
         self._queues: OrderedDict[str, deque[Call]] = OrderedDict()
         self._leader: Call | None = None
         self._last_buyer = ""
-        # Whether and when each buyer was served, and of those that never were, when they came.
-        self._places: OrderedDict[str, tuple[bool, int]] = OrderedDict()
+        # When each buyer was served last, and of those that never were, when they came: by numbers of one count.
+        self._places: OrderedDict[str, int] = OrderedDict()
         self._numbers = itertools.count()
         self._began_at = self._ended_at = 0.0
         self._before = 1  # calls of the turn that was answered last
@@ -120,7 +121,7 @@ class Turns:
         """Begin to wait. Raises RunnerBusyError where too many wait already."""
         with self._lock:
             if call.buyer not in self._places:
-                self._note_place(call.buyer, is_served=False)
+                self._note_place(call.buyer)
             if self._waiting() >= self._most_waiting:
                 self._make_place(call.buyer)
             self._queues.setdefault(call.buyer, deque()).append(call)
@@ -260,11 +261,11 @@ class Turns:
         others = [buyer for buyer in self._queues if buyer != self._last_buyer]
         return self._queues[min(others, key=self._place, default=self._last_buyer)][0]
 
-    def _place(self, buyer: str) -> tuple[bool, int]:
-        return self._places.get(buyer, (False, -1))
+    def _place(self, buyer: str) -> int:
+        return self._places.get(buyer, -1)
 
-    def _note_place(self, buyer: str, *, is_served: bool) -> None:
-        self._places[buyer] = (is_served, next(self._numbers))
+    def _note_place(self, buyer: str) -> None:
+        self._places[buyer] = next(self._numbers)
         self._places.move_to_end(buyer)
         if len(self._places) > _MOST_PLACES:
             self._places.popitem(last=False)
@@ -279,7 +280,7 @@ class Turns:
     def _end_turn(self, leader: Call) -> None:
         for call in (leader, *leader.taken):
             if call.state is not State.WAITS:
-                self._note_place(call.buyer, is_served=True)
+                self._note_place(call.buyer)
         took = (time.monotonic() - self._began_at) / (1 + len(leader.taken))
         self._call_s = took if self._call_s == 0.0 else 0.8 * self._call_s + 0.2 * took
         self._leader = None

@@ -15,10 +15,13 @@ _PATIENCE = 5  # how much longer a start in the background may take
 class Warming:
     """One load beside those that work. It gives way to others until it is hurried, and ends when it is stopped.
 
-    `hurry` and `stop` come from any thread, at any time, and more than once.
+    Hurried, it has `start_timeout_s` as any other start. `hurry` and `stop` come from any thread, at any time, and more
+    than once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start_timeout_s: float) -> None:
+        self._late = threading.Timer(start_timeout_s, self.stop)
+        self._late.daemon = True
         self._guard = threading.Lock()
         self._process: sandbox.Process | None = None
         self._background: Background | None = None
@@ -31,11 +34,16 @@ class Warming:
             return Runner(plan, launcher, spec, timeout_s=patience_s, on_launched=self._begin)
         finally:
             # From here on it is as others are, however it ended.
+            with self._guard:
+                self._process = None
             self.hurry()
+            self._late.cancel()
 
     def hurry(self) -> None:
         """A call waits for it now."""
         with self._guard:
+            if not self._is_hurried and self._process is not None:
+                self._late.start()
             self._is_hurried = True
             background, self._background = self._background, None
         if background is not None:
@@ -53,6 +61,8 @@ class Warming:
             self._process = process
             if self._is_stopped:
                 process.kill()
-            elif not self._is_hurried:
+            elif self._is_hurried:
+                self._late.start()
+            else:
                 self._background = Background(process.pid, weigh=process.weigh)
                 self._background.start()

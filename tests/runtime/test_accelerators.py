@@ -108,17 +108,26 @@ def test_runner_with_a_device_that_is_no_card_serves_on_the_processor(config, sp
 
 
 def test_runner_on_the_processor_says_nothing_of_a_card():
-    assert accelerators.facts({"device": "cpu", "accelerator": CARD}, is_given=False) == {}
+    assert accelerators.facts({"device": "cpu", "accelerator": CARD}, is_given=False, dtype="bfloat16") == {}
 
 
 def test_runner_says_which_card_it_uses_and_in_which_precision():
-    assert accelerators.facts(READY, is_given=True) == {"accelerator": CARD}
-    assert accelerators.facts({**READY, "accelerator": {**CARD, "cudnn": ""}}, is_given=True)
+    assert accelerators.facts(READY, is_given=True, dtype="bfloat16") == {"accelerator": CARD}
+    assert accelerators.facts({**READY, "accelerator": {**CARD, "cudnn": ""}}, is_given=True, dtype="bfloat16")
+
+
+def test_precision_is_the_releases_or_float32_where_a_card_has_no_bfloat16():
+    said = {**READY, "accelerator": {**CARD, "dtype": "float32"}}
+    for dtype in ("bfloat16", "float32"):
+        assert accelerators.facts(said, is_given=True, dtype=dtype)
+    for ready, dtype in ((said, "float16"), (READY, "float32")):
+        with pytest.raises(RunnerProtocolError):
+            accelerators.facts(ready, is_given=True, dtype=dtype)
 
 
 def test_runner_that_names_a_card_it_was_not_given_is_a_protocol_error():
     with pytest.raises(RunnerProtocolError, match="its device"):
-        accelerators.facts(READY, is_given=False)
+        accelerators.facts(READY, is_given=False, dtype="bfloat16")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +140,7 @@ def test_runner_that_names_a_card_it_was_not_given_is_a_protocol_error():
         {"cuda": None},
         {"cudnn": 91002},
         {"dtype": "int4"},
+        {"dtype": "float16"},
         {"dtype": ["float32"]},
         {"batch_rows": "256"},
         {"batch_tokens": -1},
@@ -139,13 +149,13 @@ def test_runner_that_names_a_card_it_was_not_given_is_a_protocol_error():
 )
 def test_card_that_cannot_be_right_is_a_protocol_error(change):
     with pytest.raises(RunnerProtocolError):
-        accelerators.facts({**READY, "accelerator": {**CARD, **change}}, is_given=True)
+        accelerators.facts({**READY, "accelerator": {**CARD, **change}}, is_given=True, dtype="bfloat16")
 
 
 @pytest.mark.parametrize("found", [None, [], {}, {"name": "NVIDIA H200"}])
 def test_card_without_its_facts_is_a_protocol_error(found):
     with pytest.raises(RunnerProtocolError):
-        accelerators.facts({**READY, "accelerator": found}, is_given=True)
+        accelerators.facts({**READY, "accelerator": found}, is_given=True, dtype="bfloat16")
 
 
 SETTLED = """

@@ -287,8 +287,15 @@ def test_missing_mask_is_named_as_this_model_names_it():
     ],
 )
 def test_refused_input_has_a_sentence_of_ours(reason, words):
-    error = answers.failure({"code": "input.invalid", "reason": reason, "position": 0, "max_length": 9}, count=1)
+    reply = {"code": "input.invalid", "reason": reason, "position": 0, "max_length": 9}
+    error = answers.failure(reply, task="zero-shot-classification", count=1)
     assert isinstance(error, InputError) and words in error.message
+
+
+@pytest.mark.parametrize(("task", "count"), [("feature-extraction", 1), ("zero-shot-classification", 0)])
+def test_labels_that_nobody_sent_are_no_reason(task, count):
+    with pytest.raises(RunnerProtocolError):
+        answers.failure({"code": "input.invalid", "reason": "labels_too_long", "max_length": 9}, task=task, count=count)
 
 
 def entities(found, text="a text", labels=("A", "B")):

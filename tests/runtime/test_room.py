@@ -91,6 +91,19 @@ def test_busy_holder_is_asked_after_its_stay_and_makes_room_when_it_ends(room, h
     assert waits.result(LONG) == [] and other.is_charged and not busy.gives_way
 
 
+def test_nobody_who_works_is_asked_while_another_makes_way(room, holder, take, threads, monkeypatch):
+    monkeypatch.setattr(rooms, "STAY_S", 0.0)
+    busy, ending = holder("busy", 40), holder("ending", 40)
+    for one in (busy, ending):
+        take(one)
+    told = threading.Event()
+    monkeypatch.setattr(ending, "make_way", lambda: told.set() or ending.is_charged, raising=False)
+    waits = threads.submit(take, holder("other", 60))
+    assert told.wait(LONG)
+    room.give_back(ending)
+    assert waits.result(LONG) == [] and not busy.gives_way
+
+
 def test_only_as_many_are_asked_as_are_needed_the_longest_in_first(room, holder, take, threads, monkeypatch):
     monkeypatch.setattr(rooms, "STAY_S", 0.0)
     small = [holder(name, 30) for name in "abc"]

@@ -75,6 +75,30 @@ def test_machine_that_cannot_start_a_runner_any_more_is_not_the_models_fault(con
         launcher.close()
 
 
+def test_machine_without_a_thread_left_keeps_nothing_of_a_start(config, monkeypatch):
+    def none_left(*_, **__):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(sandbox, "LogTail", none_left)
+    started, real = [], sandbox.subprocess.Popen
+
+    def start(*args, **kwargs):
+        started.append(real(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(sandbox.subprocess, "Popen", start)
+    plan, launcher = sandbox.detect(config), Launcher()
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    try:
+        for _ in range(3):
+            with pytest.raises(SandboxUnavailable, match="RuntimeError"):
+                sandbox.launch(plan, launcher)
+        assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+        assert [one.returncode for one in started] == [-9] * 3
+    finally:
+        launcher.close()
+
+
 def test_payload_that_never_answers_is_given_up(config, tmp_path):
     slow = script(tmp_path / "bwrap", "exec sleep 60")
     with pytest.raises(SandboxUnavailable, match="TimeoutError"):

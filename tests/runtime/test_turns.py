@@ -60,18 +60,15 @@ def test_buyer_that_comes_late_is_next_in_spite_of_a_flood(turns):
     assert served(turns, leader, [*flood, single])[0] is single
 
 
-def test_third_buyer_is_next_in_spite_of_two_floods(turns):
-    """Both were served before; the buyer who comes last would otherwise wait for a turn of each."""
+def test_third_buyer_waits_for_one_turn_of_each_of_two_floods(turns):
     first = leading(turns, "a", joins=False)
     second, third = entered(turns, call("b", joins=False), call("a", joins=False))
     turns.release(first)
     turns.release(second)
-    entered(turns, call("b", joins=False), call("a", joins=False))
+    first_again, again = third, entered(turns, call("b", joins=False), call("a", joins=False))
     late = call("late", joins=False)
     turns.enter(late)
-    assert third.state is State.LEADS
-    turns.release(third)
-    assert late.state is State.LEADS
+    assert served(turns, first_again, [*again, late]) == [again[0], late, again[1]]
 
 
 def test_buyer_who_gave_up_and_comes_again_has_kept_the_place(turns):
@@ -82,6 +79,14 @@ def test_buyer_who_gave_up_and_comes_again_has_kept_the_place(turns):
         turns.wait(given_up)
     newer, again = entered(turns, call("newer", joins=False), call("patient", joins=False))
     assert served(turns, leader, [newer, again]) == [again, newer]
+
+
+def test_stream_of_newcomers_does_not_keep_a_buyer_waiting_who_was_served(turns):
+    turns.release(leading(turns, "served", joins=False))
+    leader = leading(turns, "new", joins=False)
+    again = call("served", joins=False)
+    waiting = entered(turns, again, *(call(f"new {number}", joins=False) for number in range(5)))
+    assert served(turns, leader, waiting)[0] is again
 
 
 def test_buyer_who_was_taken_along_was_served(turns):

@@ -83,6 +83,21 @@ def test_call_for_a_release_that_is_being_loaded_waits_for_that_load_which_is_hu
     assert [process.pid for process in held.processes] == list(pool.pids().values())
 
 
+def test_load_that_a_call_hurried_has_as_long_as_any_other_start(config, specs, held):
+    pool = RunnerPool(replace(config, start_timeout_s=1), memory_bytes=2048 * MIB)
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            loading = threads.submit(pool.warm, specs[EMBED])
+            assert held.begun.wait(10)
+            time.sleep(1.5)
+            assert held.processes[0].is_alive(), "nobody waits for it"
+            pool._slots[specs[EMBED].key].warming.hurry()
+            assert loading.exception(timeout=10) is not None
+        assert not is_running(held.processes[0].pid)
+    finally:
+        pool.close()
+
+
 def test_warm_takes_no_room_from_a_loaded_release(pool_of, specs):
     pool = pool_of(ROOM_FOR_ONE)
     pool.run(specs[EMBED], "good", {}, 60)
