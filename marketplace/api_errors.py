@@ -113,6 +113,7 @@ STATUS: dict[str, int] = {
     "job.task_unsupported": 422,
     "batch.not_found": 404,
     "batch.invalid": 422,
+    "batch.too_valuable": 422,
     "batch.not_open": 409,
     "batch.too_many_open": 429,
     "input_upload.not_found": 404,

@@ -225,7 +225,8 @@ def request_of(request: Request, given: dict[str, Any]) -> dict[str, Any]:
 
 def _job_request_of(request: Request, given: dict[str, Any]) -> dict[str, Any]:
     """The same of a job, which may be a trial."""
-    return {**request_of(request, given), "trial": TrialWish(client_of(request), given.get("trial"))}
+    trial = TrialWish(client_of(request), given.get("trial"))
+    return {**request_of(request, given), "isolation": given["isolation"], "trial": trial}
 
 
 def _accepted_headers(job: Job, *, is_new: bool) -> dict[str, str]:
@@ -286,7 +287,6 @@ class JobListView(ThrottledByMethod, GenericAPIView[Job]):
             **_job_request_of(request, given),
             idempotency_key=request.headers.get("Idempotency-Key"),
             store=given["store"],
-            isolation=given["isolation"],
         )
         signed, headers = signed_body(job), _accepted_headers(job, is_new=is_new)
         wait_s = prefer_wait(request.headers.get("Prefer"))

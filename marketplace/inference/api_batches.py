@@ -186,7 +186,7 @@ class BatchListView(ThrottledByMethod, GenericAPIView[Batch]):
 
 class BatchQuoteView(APIView):
     required_scope = "run"
-    throttle_scope = "quote"
+    throttle_scope = "batch-quote"
 
     @extend_schema(
         operation_id="batch_quote", tags=["batches"], request=BatchCreateSerializer, responses=BatchQuoteSerializer

@@ -122,6 +122,12 @@ class BatchInvalidError(WeighhouseError):
     code = "batch.invalid"
 
 
+class BatchTooValuableError(WeighhouseError):
+    """The calls of a batch are worth more than the site lets be outstanding before they are reported on chain."""
+
+    code = "batch.too_valuable"
+
+
 class BatchNotOpenError(WeighhouseError):
     """The batch has ended."""
 

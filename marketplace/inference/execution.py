@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 # A dead node, a full machine or missing blocks use up no attempt: the job waits until no worker may start it any more.
 _NOT_THE_JOBS_FAULT = (ChainError, RunnerBusyError, SandboxUnavailable, StoreUnavailableError, BlockMissingError)
 
+# Jobs that one message may lead to in its thread.
+MOST_IN_TURN = 16
 # How often a worker looks whether the job that it runs is still wanted.
 _LOOK_S = 0.5
 # Longer than a broker is waited for.
@@ -63,8 +65,29 @@ class _DatabaseBusyError(WeighhouseError):
     retryable = True
 
 
-def job_run(*, job_id: UUID | None = None) -> bool:
-    """Run a queued job once: the one whose turn it is, or this one. Returns whether a result was stored.
+def jobs_run(*, may_go_on: Callable[[], bool]) -> None:
+    """Run the job whose turn it is; then, as long as one was passed over here for want of a thread, the next.
+
+    A ticket for that one would go to any worker, and one that has no room for its account either would spend it. After
+    `MOST_IN_TURN` jobs, or where it may not go on, a ticket does go: other queues wait for this thread too.
+    """
+    for left in reversed(range(MOST_IN_TURN)):
+        job = services.job_claim_next()
+        if job is None:
+            return
+        try:
+            _attempt(job)
+        finally:
+            is_awaited = services.job_let_go(job=job)
+        if not is_awaited:
+            return
+        if not left or not may_go_on():
+            services.job_enqueue(job_id=job.pk)
+            return
+
+
+def job_run(*, job_id: UUID) -> bool:
+    """Run this queued job once. Returns whether a result was stored.
 
     1. Claim the job: one conditional UPDATE, which also takes a lease. Somebody else's job is left alone.
     2. Keep the lease while working; a worker that dies stops renewing it, and `jobs_sweep` queues the job again.
@@ -74,16 +97,8 @@ def job_run(*, job_id: UUID | None = None) -> bool:
     5. Store the result and count the call in one transaction, only while the lease still holds.
     What fails for good ends the job and gives the call back; what may pass puts the job back into the queue.
     """
-    if job_id is not None:
-        job = services.job_claim(job_id=job_id)
-        return job is not None and _attempt(job)
-    job = services.job_claim_next()
-    if job is None:
-        return False
-    try:
-        return _attempt(job)
-    finally:
-        services.job_let_go(job=job)
+    job = services.job_claim(job_id=job_id)
+    return job is not None and _attempt(job)
 
 
 def _attempt(job: Job) -> bool:
@@ -187,6 +202,8 @@ def _spec(job: Job) -> RunnerSpec:
 def _attempt_failed(job: Job, error: WeighhouseError) -> None:
     if isinstance(error, SandboxUnavailable):
         logger.error("Job %s: %s [%s]", job.pk, error.message, error.code)
+        # What is wrong with the machine is the operator's to know.
+        error = SandboxUnavailable("The worker's machine could not isolate the model. The job waits for one that can.")
     if isinstance(error, RunnerError) and error.log:
         logger.warning("Job %s: %s; the runner's log ends: %s", job.pk, error.code, error.log[-2000:])
     counts = not isinstance(error, _NOT_THE_JOBS_FAULT)
@@ -211,7 +228,10 @@ class LeaseKeeper:
         self._thread = threading.Thread(target=self._keep, name=f"lease-{job.pk}", daemon=True)
 
     def __enter__(self) -> "LeaseKeeper":
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise RunnerBusyError("This worker can start no thread now. Try again.") from error
         return self
 
     def told_wait(self) -> None:

@@ -3,8 +3,10 @@
 import logging
 
 from celery import shared_task
+from celery.worker import state
 from weighhouse.core.errors import WeighhouseError
 
+from marketplace.celery import connections_check
 from marketplace.inference import execution, reporting, services, trials
 from marketplace.inference.receipts import batching
 
@@ -14,7 +16,14 @@ logger = logging.getLogger(__name__)
 @shared_task(name=services.RUN_TASK)
 def job_run(job_id: str) -> None:
     """A ticket: run the job whose turn it is. `job_id` says which job the ticket came with, for the log."""
-    execution.job_run()
+    execution.jobs_run(may_go_on=_may_go_on)
+
+
+def _may_go_on() -> bool:
+    """Between two jobs of a ticket: as between two tasks, and not where the worker was told to end."""
+    connections_check()
+    # The exit status, which may be 0.
+    return not any(status is not None and status is not False for status in (state.should_stop, state.should_terminate))
 
 
 @shared_task

@@ -13,6 +13,7 @@ from weighhouse.core.errors import WeighhouseError
 from marketplace.inference.models import Isolation, Job, JobState
 from models_registry import selectors as registry
 from models_registry.runners import runner_pool
+from models_registry.runtime.pool import RunnerPool
 from models_registry.runtime.specs import RunnerSpec
 from models_registry.storage.cache import release_fetch
 
@@ -30,7 +31,9 @@ def releases_warm() -> int:
     """
     if settings.RUNNER_DEDICATED:
         return 0  # no runner would be everybody's
-    return sum(_is_warmed(spec) for spec in _busiest(settings.WARM_RELEASES))
+    # One pool for all: where the worker ends meanwhile it is closed, and another one would be left behind.
+    pool = runner_pool()
+    return sum(_is_warmed(pool, spec) for spec in _busiest(settings.WARM_RELEASES))
 
 
 def releases_warm_in_background() -> None:
@@ -60,9 +63,9 @@ def _busiest(most: int) -> Iterator[RunnerSpec]:
         yield RunnerSpec(release_path=path, digest=digest, task=task, dtype=dtype)
 
 
-def _is_warmed(spec: RunnerSpec) -> bool:
+def _is_warmed(pool: RunnerPool, spec: RunnerSpec) -> bool:
     try:
-        is_loaded = runner_pool().warm(spec)
+        is_loaded = pool.warm(spec)
     except WeighhouseError as error:
         logger.warning("Release %s could not be loaded beforehand: %s", spec.digest, error.message)
         return False

@@ -87,6 +87,8 @@ REST_FRAMEWORK = {
         "batch": env.str("RATE_BATCH", "30/min"),
         "input": env.str("RATE_INPUT", "120/min"),
         "quote": env.str("RATE_QUOTE", "240/min"),
+        # As long as a batch takes to check, whoever asks.
+        "batch-quote": env.str("RATE_BATCH_QUOTE", "30/min"),
         "key": env.str("RATE_KEY", "20/min"),
         "webhook": env.str("RATE_WEBHOOK", "60/min"),
         "demo-wallet": env.str("RATE_DEMO_WALLET", "1200/min"),

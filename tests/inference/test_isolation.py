@@ -7,6 +7,7 @@ import pytest
 
 from marketplace.accounts.models import Account
 from marketplace.inference import execution, isolation, services, trials
+from marketplace.inference.errors import TrialUnavailableError
 from marketplace.inference.models import DedicatedModel, Isolation, Job
 from marketplace.inference.receipts.recheck import job_recheck
 from models_registry.errors import ModelNotFoundError
@@ -75,12 +76,31 @@ def test_dedicated_jobs_of_two_licences_of_an_account_share_no_runner(create, so
     assert len({execution._spec(job).key for job in jobs}) == 2
 
 
-def test_dedicated_trial_is_of_its_account_alone(create, sold, settings):
+def test_trial_gets_a_runner_of_its_account_alone_where_the_owner_requires_it_and_not_for_the_asking(
+    create, sold, settings, publisher
+):
     settings.TRIAL_CALLS_PER_MODEL_PER_DAY = 5
     accounts = [Account.objects.create(address=f"0x{number:040x}") for number in (1, 2)]
     wish = trials.TrialWish("10.0.0.1", asked=True)
-    jobs = [create(account, trial=wish, isolation="dedicated") for account in accounts]
+    with pytest.raises(TrialUnavailableError, match="no runner of its own"):
+        create(accounts[0], trial=wish, isolation="dedicated")
+    asked = {"account": accounts[0], "model_id": sold.model_id, "inputs": "the house", "trial": wish}
+    quote = services.job_quote(**asked, isolation="dedicated")
+    assert (quote.accepted, quote.error["code"]) == (False, "trial.unavailable")
+    isolation.isolation_require(account=publisher, model_id=sold.model_id, required=True)
+    jobs = [create(account, trial=wish, isolation=way) for account, way in zip(accounts, Isolation.values, strict=True)]
     assert len({isolation.runner_owner(job) for job in jobs} - {""}) == 2
+
+
+def test_trial_that_had_to_be_dedicated_is_repeated_as_the_model_is_now(create, sold, settings, publisher):
+    settings.TRIAL_CALLS_PER_MODEL_PER_DAY = 5
+    account = Account.objects.create(address=f"0x{1:040x}")
+    isolation.isolation_require(account=publisher, model_id=sold.model_id, required=True)
+    job = create(account, trial=trials.TrialWish("10.0.0.1", asked=True))
+    services.job_cancel(account=account, job_id=job.pk)
+    isolation.isolation_require(account=publisher, model_id=sold.model_id, required=False)
+    again, _ = services.job_again(account=account, job_id=job.pk, client="10.0.0.1")
+    assert (job.isolation, again.isolation) == ("dedicated", "shared")
 
 
 def test_job_is_shared_unless_somebody_wants_otherwise(create, buyer):

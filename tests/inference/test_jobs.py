@@ -236,7 +236,8 @@ def test_job_that_meets_trouble_of_the_machine_loses_no_attempt_and_waits_until_
     services.jobs_sweep()
     job.refresh_from_db()
     assert (job.state, use()) == ("expired", (0, 0))
-    assert "Other runs took all the time" in job.error["message"]
+    # What is wrong with a machine is said to its operator.
+    assert ("Other runs took all the time" in job.error["message"]) is (kind is RunnerBusyError)
 
 
 def test_job_beyond_the_open_ones_of_a_licence_writes_nothing_until_one_has_ended(create, settings):

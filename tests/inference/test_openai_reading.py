@@ -2,7 +2,7 @@
 
 import pytest
 
-from marketplace.inference.openai_api.errors import ParameterError
+from marketplace.inference.openai_api.errors import JobFailedError, ParameterError, error_body_of
 from marketplace.inference.openai_api.reading import chat_read, completion_read, embeddings_read
 from models_registry.errors import ModelNotFoundError
 
@@ -160,3 +160,16 @@ def test_sample_is_the_same_under_the_same_idempotency_key_and_another_without()
 def test_embedding_that_asks_for_what_is_not_done_is_refused(body):
     with pytest.raises(ParameterError):
         embeddings_read(body)
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "param"),
+    [
+        ({"max_length": 512}, "more than the 512 tokens", "max_tokens"),
+        ({"message": "It is 1 to 256."}, "1 to 256", None),
+    ],
+)
+def test_job_that_failed_for_its_tokens_says_so_in_the_midst_of_a_stream_too(error, words, param):
+    failed = JobFailedError({"code": "input.invalid", "parameter": "max_new_tokens", **error})
+    body = error_body_of(failed)["error"]
+    assert words in body["message"] and (body["param"], body["code"]) == (param, "input.invalid")

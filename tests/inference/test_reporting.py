@@ -11,6 +11,7 @@ from django.db import connection
 from chain.models import OutboxTransaction
 from chain.outbox.calls import usage_report_enqueue
 from marketplace.inference import reporting, services
+from marketplace.inference.errors import BatchTooValuableError
 from marketplace.inference.models import Job, LicenceUse
 from marketplace.licences.errors import LicenceForeignOperatorError, LicenceUsageUnreportedError
 from marketplace.licences.models import Licence, SkipReason, UsageSkip
@@ -360,9 +361,11 @@ def test_calls_are_refused_while_too_much_is_unreported_and_served_again_after_t
 def test_batch_that_would_pass_what_may_be_unreported_is_refused_whole(sell, market, buyer):
     """Of a plan of a thousand calls for 100,000 wei six may be unreported: a batch cannot take 65 at once."""
     sold = sell(calls=1000, price=100_000, period=365 * 24 * 3600, vesting=365 * 24 * 3600)
-    with pytest.raises(LicenceUsageUnreportedError, match="Send fewer inputs") as refused:
+    with pytest.raises(BatchTooValuableError, match="Send at most 6 at once") as refused:
         services.batch_create(account=buyer, model_id=sold.model_id, inputs=["a"] * 65)
-    assert refused.value.data["unreported"] == 0
+    assert (refused.value.data["most"], refused.value.retryable) == (6, False)
+    quote = services.batch_quote(account=buyer, model_id=sold.model_id, inputs=["a"] * 65)
+    assert (quote.error["code"], quote.error["retryable"]) == ("batch.too_valuable", False)
     assert not LicenceUse.objects.filter(reserved__gt=0).exists()
 
 

@@ -82,8 +82,9 @@ def test_trial_that_no_worker_began_is_given_back_once(try_it, outsider):
 
 def test_trial_that_its_owner_cancelled_counts(try_it, outsider):
     job = try_it(outsider, "ab")
-    services.job_cancel(account=outsider, job_id=job.pk)
+    job = services.job_cancel(account=outsider, job_id=job.pk)
     assert taken() == {"account": 2, "model": 2, "address": 2}
+    assert "used up all the same" in job.error["message"]
 
 
 def test_trial_that_a_worker_began_counts_however_it_ends(try_it, outsider):

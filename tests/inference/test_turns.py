@@ -10,10 +10,10 @@ from django.db import connection
 from django.utils import timezone
 
 from marketplace.accounts.models import Account
-from marketplace.inference import services
+from marketplace.inference import execution, services, tasks
 from marketplace.inference.models import AccountTurn, CallEntry, Job
 from marketplace.inference.seats import Seats
-from marketplace.inference.services import claiming
+from marketplace.inference.services import claiming, sweeping
 from marketplace.inference.services.claiming import job_next
 from models_registry.runtime.errors import RunnerBusyError
 
@@ -129,7 +129,7 @@ def sixteen(monkeypatch):
     """This process is a worker of sixteen threads. `sixteen` are the jobs whose tickets were sent since."""
     sent: list[uuid.UUID] = []
     monkeypatch.setattr(claiming, "worker_seats", Seats(16))
-    monkeypatch.setattr(claiming, "job_enqueue", lambda *, job_id: sent.append(job_id))
+    monkeypatch.setattr(services, "job_enqueue", lambda *, job_id: sent.append(job_id))
     return sent
 
 
@@ -152,24 +152,69 @@ def test_accounts_that_flood_a_worker_share_it_and_leave_one_thread(queue, buyer
 def test_account_with_few_jobs_in_a_worker_loses_nothing(queue, buyer, sixteen):
     jobs = queue(buyer, 12)
     assert [services.job_claim_next() for _ in range(12)] == jobs
-    for job in jobs:
-        services.job_let_go(job=job)
-    assert sixteen == []
+    assert not any(services.job_let_go(job=job) for job in jobs)
 
 
-def test_job_that_was_passed_over_is_sent_a_ticket_when_another_ends_and_no_more_once_none_waits(queue, buyer, sixteen):
+def test_job_that_was_passed_over_is_looked_for_when_another_ends_and_no_more_once_none_waits(queue, buyer, sixteen):
     jobs = queue(buyer, 14)
     first = [services.job_claim_next() for _ in range(12)]
-    assert (first, services.job_claim_next(), sixteen) == (jobs[:12], None, [])
+    assert (first, services.job_claim_next()) == (jobs[:12], None)
     for job in first[:2]:
         end(job)
-        services.job_let_go(job=job)
-    assert sixteen == [job.pk for job in first[:2]]
-    last = [services.job_claim_next() for _ in sixteen]
+        assert services.job_let_go(job=job)
+    last = [services.job_claim_next() for _ in range(2)]
     assert (last, services.job_claim_next()) == (jobs[12:], None)
-    for job in (*first[2:], *last):
-        services.job_let_go(job=job)
-    assert len(sixteen) == 2
+    assert not any(services.job_let_go(job=job) for job in (*first[2:], *last))
+
+
+@pytest.fixture
+def attempted(monkeypatch):
+    """Attempts that end at once, in their order."""
+    jobs: list[Job] = []
+
+    def attempt(job: Job) -> bool:
+        jobs.append(job)
+        end(job)
+        return True
+
+    monkeypatch.setattr(execution, "_attempt", attempt)
+    return jobs
+
+
+def test_thread_runs_what_was_passed_over_itself_and_sends_no_ticket_that_another_worker_could_spend(
+    queue, buyer, sixteen, attempted
+):
+    jobs = queue(buyer, 17)
+    held = [services.job_claim_next() for _ in range(11)]
+    claiming.worker_seats.end(passed_over())
+    execution.jobs_run(may_go_on=lambda: True)
+    assert (held, attempted, sixteen) == (jobs[:11], jobs[11:], [])
+
+
+def test_thread_leaves_the_rest_to_a_ticket_where_the_worker_stops_and_after_many_jobs(
+    queue, buyer, sixteen, attempted
+):
+    jobs = queue(buyer, 40)
+    claiming.worker_seats.end(passed_over())
+    execution.jobs_run(may_go_on=lambda: False)
+    assert (attempted, sixteen) == (jobs[:1], [jobs[0].pk])
+    execution.jobs_run(may_go_on=lambda: True)
+    assert (attempted, sixteen[1:]) == (jobs[:17], [jobs[16].pk])
+
+
+def passed_over():
+    """A look of another thread that found an account with as many threads as it may have."""
+    look = claiming.worker_seats.look()
+    look.has_passed_over = True
+    return look
+
+
+def test_stream_of_newcomers_does_not_keep_an_account_waiting_that_was_served(queue, buyer, outsider, publisher):
+    again = queue(buyer, 2)[1]
+    end(services.job_claim_next())
+    for account in (outsider, publisher):
+        Job.objects.filter(pk=queue(account)[0].pk).update(created_at=timezone.now() + timedelta(seconds=1))
+    assert services.job_claim_next() == again
 
 
 def test_job_is_taken_that_was_passed_over_while_another_ended(queue, buyer, sixteen, monkeypatch):
@@ -184,7 +229,7 @@ def test_job_is_taken_that_was_passed_over_while_another_ended(queue, buyer, six
         return found
 
     monkeypatch.setattr(claiming, "job_next", overtaken)
-    assert (services.job_claim_next(), sixteen) == (jobs[12], [])
+    assert services.job_claim_next() == jobs[12]
 
 
 def test_trial_does_not_take_what_a_paid_job_was_refused(queue, buyer, outsider, sixteen):
@@ -298,3 +343,20 @@ def test_sweep_announces_as_many_jobs_as_tickets_are_missing_and_no_more(queue, 
             services.jobs_sweep()
             assert client.llen("inference") == 5
             Job.objects.update(enqueued_at=START)
+
+
+@pytest.mark.parametrize("told", ["should_stop", "should_terminate"])
+def test_thread_of_a_worker_that_was_told_to_end_begins_no_further_job(monkeypatch, told):
+    monkeypatch.setattr(tasks, "connections_check", lambda: None)
+    assert tasks._may_go_on()
+    monkeypatch.setattr(f"celery.worker.state.{told}", 0)
+    assert not tasks._may_go_on()
+
+
+def test_sweep_announces_no_more_at_once_than_so_many(queue, buyer, clean_broker, monkeypatch):
+    monkeypatch.setattr(sweeping, "MOST_ANNOUNCED", 3)
+    queue(buyer, 5)
+    Job.objects.update(enqueued_at=START)
+    services.jobs_sweep()
+    with clean_broker.client() as client:
+        assert client.llen("inference") == 3

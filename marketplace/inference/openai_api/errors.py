@@ -50,7 +50,7 @@ class JobFailedError(WeighhouseError):
 
     def __init__(self, error: dict[str, Any] | None) -> None:
         known = error or {}
-        if known.get("parameter") == "max_new_tokens":
+        if known.get("parameter") == "max_new_tokens" and "max_length" in known:
             # In this dialect's words: there it has another name, and nothing is cut.
             message = (
                 f"The prompt and max_tokens are together more than the {known['max_length']} tokens that the model has "
@@ -73,7 +73,8 @@ def error_body(*, code: str, message: str, status: int, param: str | None = None
 def error_body_of(error: WeighhouseError) -> dict[str, Any]:
     """The body of an error that comes after the headers were sent."""
     status = _status(status_of(error.code, retryable=error.retryable))
-    return error_body(code=error.code, message=error.message, status=status)
+    param = error.data.get("param") or error.data.get("parameter")
+    return error_body(code=error.code, message=error.message, status=status, param=param)
 
 
 def rate_headers(limit: Mapping[str, Any]) -> dict[str, str]:

@@ -76,7 +76,7 @@ def job_create(  # noqa: PLR0913  one per field of the request
         checked, release, commitment = request_check(
             account=account, model_id=model_id, release_digest=release_digest, inputs=inputs, parameters=parameters
         )
-        offer = offer_find(account=account, model_id=model_id, licence_id=licence_id, trial=trial)
+        offer = offer_find(account=account, model_id=model_id, licence_id=licence_id, trial=trial, isolation=isolation)
         job = Job(
             account=account,
             api_key=account.acting_key,

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from marketplace.accounts.models import Account
 from marketplace.inference.errors import JobNotFinishedError, JobPayloadDeletedError
-from marketplace.inference.models import Job
+from marketplace.inference.models import Isolation, Job
 from marketplace.inference.selectors import job_get, job_request
 from marketplace.inference.services.accepting import asked_again, job_create
 from marketplace.inference.services.idempotency import row_of_key
@@ -37,7 +37,8 @@ def job_again(*, account: Account, job_id: UUID, client: str, idempotency_key: s
         release_digest=job.release_digest if job.release_is_pinned else None,
         idempotency_key=idempotency_key,
         store=job.store,
-        isolation=job.isolation,
+        # A trial has a runner of its own only where it must.
+        isolation=Isolation.SHARED if job.is_trial else job.isolation,
         trial=TrialWish(client) if job.is_trial else None,
         again_of=job.pk,
     )

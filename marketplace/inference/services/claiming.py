@@ -4,7 +4,7 @@ So one account's flood does not stand before another's single job, whatever the 
 that is lost or comes twice costs or gives one turn and nothing else. What no ticket is left for `jobs_sweep` announces.
 
 Nor do an account's jobs hold every thread of a worker, which may wait for one slow model (`seats`). Who has as many as
-it may is passed over, and the ticket is spent: whichever of the process's jobs ends next sends another.
+it may is passed over, and the ticket is spent: the thread of whichever of the process's jobs ends next looks again.
 """
 
 import uuid
@@ -22,7 +22,7 @@ from weighhouse.core.faults import fault_point
 from chain.prepared import Changes, Prepared, PreparedUpdate
 from marketplace.inference.models import AccountTurn, Batch, Job, JobState
 from marketplace.inference.seats import worker_seats
-from marketplace.inference.services.moves import is_due, job_enqueue
+from marketplace.inference.services.moves import is_due
 
 # Each look that finds nothing to take means that another worker took something meanwhile.
 LOOKS = 50
@@ -46,7 +46,7 @@ SELECT account_id, served FROM (
          AND inference_job.account_id = waiting.account_id ORDER BY created_at LIMIT 1) AS oldest
     FROM waiting WHERE account_id IS NOT NULL
 ) turns
-ORDER BY running, served IS NOT NULL AND served <= %s, CASE WHEN served <= %s THEN served END, oldest, account_id
+ORDER BY running, CASE WHEN served <= %s THEN served ELSE oldest END, oldest, account_id
 """
 _WAITING, _WAITING_TRIALS = _STEPS.format(kind="NOT is_trial"), _STEPS.format(kind="is_trial")
 _TURN_FIRST = "INSERT INTO inference_accountturn (account_id, served_at) VALUES (%s, %s) ON CONFLICT DO NOTHING"
@@ -78,8 +78,8 @@ def job_claim_next() -> Job | None:
     """Take the job whose turn it is, with a lease. `None` where none is due.
 
     1. Of the accounts that have a job that is due, paid ones before trials: the fewest running first, then the one that
-       a worker served longest ago, then the one whose job is the oldest. One that was served in the future, by a clock
-       that was ahead, counts as never served.
+       a worker served longest ago. One that never was counts as served when its oldest job came, so that no stream of
+       newcomers keeps the others waiting; and so does one that was served in the future, by a clock that was ahead.
     2. An account whose jobs hold as many threads of this process as they may is passed over.
     3. Take the account's turn by a conditional UPDATE: nobody served it since it was chosen, so that no account gets a
        second job while another that it was chosen before waits.
@@ -110,10 +110,9 @@ def job_claim_next() -> Job | None:
     return None
 
 
-def job_let_go(*, job: Job) -> None:
-    """A thread has ended with a job that `job_claim_next` gave it: a ticket for one that was passed over."""
-    if worker_seats.free(job.account_id):
-        job_enqueue(job_id=job.pk)
+def job_let_go(*, job: Job) -> bool:
+    """A thread has ended with a job that `job_claim_next` gave it. Whether one that was passed over may have it now."""
+    return worker_seats.free(job.account_id)
 
 
 def job_next(now: datetime, admits: Callable[[Any], bool] = lambda _: True) -> tuple[Turn, UUID] | None:
@@ -138,7 +137,7 @@ def _turns(now: datetime, *, is_trial: bool) -> list[Turn]:
     # Clocks of several workers differ a little; one that is further ahead keeps no lease either.
     latest = connection.ops.adapt_datetimefield_value(now + timedelta(seconds=settings.JOB_LEASE_S))
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING_TRIALS if is_trial else _WAITING, [latest, latest])
+        cursor.execute(_WAITING_TRIALS if is_trial else _WAITING, [latest])
         return [Turn._make(row) for row in cursor.fetchall()]
 
 

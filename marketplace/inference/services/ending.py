@@ -50,8 +50,13 @@ def job_payload_delete(*, account: Account, job_id: UUID, keep_salts: bool = Fal
 
 def queued_cancel(job: Job) -> bool:
     """Cancel a job that waits. False where it does not wait."""
-    error = JobCancelledError("The job was cancelled by its owner. No call was counted.")
+    error = _cancelled(job)
     return job_end(Job.objects.filter(pk=job.pk, state=JobState.QUEUED), job, JobState.CANCELLED, error)
+
+
+def _cancelled(job: Job, **data: Any) -> JobCancelledError:
+    cost = "Its trial calls are used up all the same." if job.is_trial else "No call was counted."
+    return JobCancelledError(f"The job was cancelled by its owner. {cost}", **data)
 
 
 def text_may_be_told(*, account_id: Any) -> bool:
@@ -69,7 +74,7 @@ def text_may_be_told(*, account_id: Any) -> bool:
 def running_cancel(job: Job) -> bool:
     """Cancel a job that runs, if its account has not cancelled too many. False where it does not run."""
     most, running = settings.JOB_MAX_CANCELLED_RUNNING, Job.objects.filter(pk=job.pk, state=JobState.RUNNING)
-    error = JobCancelledError("The job was cancelled by its owner. No call was counted.", while_running=True)
+    error = _cancelled(job, while_running=True)
     with transaction.atomic():
         account_lock(job.account_id)
         if not job_end(running, job, JobState.CANCELLED, error):

@@ -17,12 +17,14 @@ from marketplace.accounts.key_calls import key_calls_reserve
 from marketplace.accounts.models import Account, ApiKey, today
 from marketplace.inference import ledger
 from marketplace.inference.errors import (
+    BatchTooValuableError,
     JobQueueFullError,
     JobTooManyOpenError,
     LicenceRateError,
     TrialUnavailableError,
 )
-from marketplace.inference.models import OPEN_STATES, Batch, Job, JobState, LicenceUse
+from marketplace.inference.isolation import is_always_dedicated
+from marketplace.inference.models import OPEN_STATES, Batch, Isolation, Job, JobState, LicenceUse
 from marketplace.inference.rates import bucket_state, licence_rate, rate_take
 from marketplace.inference.services.moves import account_lock
 from marketplace.inference.trials import TrialWish, trial_check, trial_take, trials_are_offered
@@ -61,11 +63,19 @@ class Placed:
     licence: LicenceState | None = None
 
 
-def offer_find(*, account: Account, model_id: int, licence_id: int | None, trial: TrialWish | None = None) -> Offer:
+def offer_find(
+    *,
+    account: Account,
+    model_id: int,
+    licence_id: int | None,
+    trial: TrialWish | None = None,
+    isolation: str = Isolation.SHARED,
+) -> Offer:
     """Ask the chain under what the account may run the model now. Nothing is written.
 
     1. A key that is bound to a licence names that one.
-    2. A trial that is asked for is one. Left open, it is one where the account holds no licence of the model.
+    2. A trial that is asked for is one. Left open, it is one where the account holds no licence of the model. It gets
+       no runner of its own for the asking: each would take the room of one that serves who paid.
     3. Licences are usable, of this site where they count calls, and have a purchase.
 
     Raises `key.other_licence`, `licence.*`, `trial.unavailable`, `chain.*`.
@@ -75,13 +85,13 @@ def offer_find(*, account: Account, model_id: int, licence_id: int | None, trial
     if trial is not None and is_asked:
         if licence_id is not None:
             raise TrialUnavailableError("A trial runs under no licence. Leave out `licence` or `trial`.")
-        return _trial_offer(model_id, trial)
+        return _trial_offer(model_id, trial, isolation)
     try:
         usable = licences_usable(holder=account.address, model_id=model_id, licence_id=licence_id)
     except LicenceNoneError:
         is_open = trial is not None and trial.asked is None and licence_id is None
         if trial is not None and is_open and trials_are_offered(model_id):
-            return _trial_offer(model_id, trial)
+            return _trial_offer(model_id, trial, isolation)
         raise
     terms = metered_terms(state.plan_id for state in usable if state.calls)
     usable = licences_served_here(usable, terms)
@@ -125,8 +135,10 @@ def _licence_of_key(key: ApiKey | None, licence_id: int | None, *, trial: bool) 
     return int(key.licence_id)
 
 
-def _trial_offer(model_id: int, trial: TrialWish) -> Offer:
+def _trial_offer(model_id: int, trial: TrialWish, isolation: str) -> Offer:
     block = trial_check(model_id)
+    if isolation == Isolation.DEDICATED and not is_always_dedicated(model_id):
+        raise TrialUnavailableError("A trial gets no runner of its own. Leave out `isolation`, or buy a licence.")
     return Offer(block.number, block.hash, client=trial.client)
 
 
@@ -143,7 +155,9 @@ def _licence_take(offer: Offer, wanted: int, jobs: int) -> LicenceState:
             refusals.append(error)
         else:
             return state
-    raise next((error for error in refusals if error.retryable), None) or _exhausted(refusals, offer.states, wanted)
+    passing = [error for error in refusals if error.retryable]
+    lasting = [error for error in refusals if not isinstance(error, CallsExhaustedError)]
+    raise next(iter(passing + lasting), None) or _exhausted(refusals, offer.states, wanted)
 
 
 def _licence_reserve(state: LicenceState, purchase: str, wanted: int) -> None:
@@ -182,6 +196,15 @@ def _reported_require(state: LicenceState, offer: Offer, wanted: int, jobs: int)
     row = cast(LicenceUse, ledger.use_of_purchase(**names))
     unreported = max(row.used + row.reserved - wanted - state.used, 0)
     if jobs > 1 and terms.is_too_much(unreported + wanted - 1):
+        if not terms.is_worth_a_report(unreported):
+            # No report is on its way that would make room.
+            most = terms.most_at_once(unreported)
+            raise BatchTooValuableError(
+                f"These {wanted} calls are worth more than this site runs before it reports them on chain. Send at "
+                f"most {most} at once.",
+                licence=str(state.licence_id),
+                most=most,
+            )
         raise LicenceUsageUnreportedError(
             f"With {unreported} calls of licence {state.licence_id} that are not reported on chain yet, these {wanted} "
             "would be more than this site lets be outstanding. Send fewer inputs at once, or wait for the report.",

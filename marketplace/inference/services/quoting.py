@@ -10,6 +10,7 @@ from weighhouse.core.errors import WeighhouseError
 from chain.gateway.errors import ChainError
 from marketplace.accounts.models import Account, ApiKey
 from marketplace.inference import ledger
+from marketplace.inference.models import Isolation
 from marketplace.inference.services.accepting import request_check
 from marketplace.inference.services.batching import batch_check, batch_take
 from marketplace.inference.services.moves import error_json
@@ -56,6 +57,7 @@ def job_quote(
     parameters: Any = None,
     licence_id: int | None = None,
     release_digest: str | None = None,
+    isolation: str = Isolation.SHARED,
     trial: TrialWish | None = None,
 ) -> Quote:
     """What `job_create` would answer to the same request now. Changes nothing.
@@ -70,7 +72,7 @@ def job_quote(
         return _Wanted(release.digest, ledger.job_calls(request["inputs"], request["parameters"]))
 
     def find() -> Offer:
-        return offer_find(account=account, model_id=model_id, licence_id=licence_id, trial=trial)
+        return offer_find(account=account, model_id=model_id, licence_id=licence_id, trial=trial, isolation=isolation)
 
     def take(offer: Offer, wanted: _Wanted) -> Placed:
         return offer_take(account=account, model_id=model_id, offer=offer, wanted=wanted.calls)

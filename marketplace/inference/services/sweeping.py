@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # A queued job whose message may have been lost is sent again after this long; a message too many does no harm.
 REDELIVER_AFTER = timedelta(seconds=60)
+# In one sweep. Where tickets are spent because an account's jobs hold all threads that they may, more would be spent.
+MOST_ANNOUNCED = 250
 
 
 def jobs_sweep() -> None:
@@ -29,8 +31,8 @@ def jobs_sweep() -> None:
     2. A queued job that nobody started in time expires.
     3. A queued job of a batch that was cancelled is cancelled.
     4. Where the broker holds fewer tickets than there are due jobs, it may have lost some: those that were last
-       announced a while ago are announced again, the oldest first, as many as are missing, so that a long queue makes
-       no long one in the broker.
+       announced a while ago are announced again, the oldest first, as many as are missing and `MOST_ANNOUNCED` at most,
+       so that a long queue makes no long one in the broker.
     5. A job that ended and has no receipt gets one.
     """
     now = timezone.now()
@@ -49,7 +51,7 @@ def _announce_again(now: datetime) -> None:
     overdue = due.filter(enqueued_at__lt=now - REDELIVER_AFTER)
     if not overdue.exists():
         return
-    missing = max(due.count() - tickets_waiting(), 0)
+    missing = min(max(due.count() - tickets_waiting(), 0), MOST_ANNOUNCED)
     for job_id in list(overdue.order_by("enqueued_at").values_list("pk", flat=True)[:missing]):
         if overdue.filter(pk=job_id).update(enqueued_at=now) == 1:
             job_enqueue(job_id=job_id)

@@ -47,6 +47,11 @@ class MeteredTerms:
         """Whether so many unreported calls are more than the site may have outstanding."""
         return self.value_of(calls) >= self.report_value * settings.USAGE_UNREPORTED_MOST
 
+    def most_at_once(self, unreported: int) -> int:
+        """How many calls of a price may begin beside so many: the last of them begins below the bound."""
+        bound = self.report_value * settings.USAGE_UNREPORTED_MOST
+        return max(-(-bound * self.calls // self.price) - unreported, 0)
+
 
 def metered_terms(plan_ids: Iterable[int]) -> dict[int, MeteredTerms]:
     """Terms of those of the plans that count calls: of the index, and of the chain where the index lacks one.
