@@ -87,20 +87,22 @@ def test_run_in_a_runner_of_its_own_says_so_on_the_jobs_page(run, holder, signed
 
 
 def test_owner_requires_dedicated_runners_and_the_page_says_so(
-    run, holder, publisher, outsider, listed, signed_in, read
+    run, holder, publisher, outsider, listed, signed_in, read, settings
 ):
     url, owner = f"{listed.url}isolation/", signed_in(publisher)
     assert signed_in(outsider).post(url, {"dedicated": "1"}).status_code == 404
     assert 'name="dedicated"' in signed_in(holder).get(listed.url).content.decode()
     assert owner.post(url, {"dedicated": "1"}).url == f"/my/models/#model-{listed.model_id}"
     page = signed_in(holder).get(listed.url)
-    assert 'name="dedicated"' not in page.content.decode()
+    assert '<input type="hidden" name="dedicated" value="on">' in page.content.decode()
     assert "share no process with another licence" in read(page).text
     run(holder)
     assert Job.objects.get().isolation == "dedicated"
     assert "Leave it to the buyers" in read(owner.get("/my/models/")).text
     owner.post(url, {"dedicated": "0"})
     assert "Require a runner for each licence" in read(owner.get("/my/models/")).text
+    settings.RUNNER_DEDICATED = True
+    assert "On this site each licence has a runner of its own" in read(owner.get("/my/models/")).text
 
 
 def test_run_fragment_leads_to_the_jobs_page_also_when_it_is_done(run, holder, signed_in, read):

@@ -47,7 +47,6 @@ def run(request: HttpRequest, model_id: int) -> HttpResponse:
         return render(request, template, context, status=UNPROCESSABLE)
     job, _ = services.job_create(
         **_wanted(request, model_id, form),
-        isolation=form.isolation_value(),
         idempotency_key=f"page-{request.POST.get('nonce', '')[:64]}" if request.POST.get("nonce") else None,
     )
     if not _is_fragment(request):
@@ -175,6 +174,7 @@ def _wanted(request: HttpRequest, model_id: int, form: RunForm) -> dict[str, Any
         "inputs": form.inputs_value(),
         "parameters": form.parameters_value(),
         "licence_id": on_chain_id(request.POST.get("licence", "")),
+        "isolation": form.isolation_value(),
         "trial": TrialWish(client_of(request), request.POST.get("trial") == "1"),
     }
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -71,7 +72,6 @@ class OwnedModel:
     lineage: Lineage
     # None where the site has no trials at all.
     trials_offered: bool | None
-    # By its owner; an operator who requires it for the whole site leaves this alone.
     requires_dedicated: bool
 
 
@@ -129,6 +129,7 @@ def my_models(request: HttpRequest) -> HttpResponse:
     context = {
         "models": _owned([models[model_id] for model_id in shown if model_id in models], owner=address),
         "tokens": token_list(),
+        "site_is_dedicated": settings.RUNNER_DEDICATED,
         "is_later_page": page > 1,
         "next_page": page + 1 if len(ids) > page * MODELS_PER_PAGE else None,
         **_plan_form(address),
