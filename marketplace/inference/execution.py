@@ -23,7 +23,7 @@ from marketplace.inference.isolation import runner_owner
 from marketplace.inference.models import CallEntry, Job
 from marketplace.inference.progress import TextTeller
 from marketplace.inference.selectors import job_request
-from marketplace.inference.trials import trial_check
+from marketplace.inference.trials import cost_words, trial_check
 from marketplace.inference.uploads import inputs_resolve
 from marketplace.licences.errors import LicenceReorgedError
 from marketplace.licences.services import licence_purchases, licence_refusal
@@ -71,19 +71,25 @@ def jobs_run(*, may_go_on: Callable[[], bool]) -> None:
     A ticket for that one would go to any worker, and one that has no room for its account either would spend it. After
     `MOST_IN_TURN` jobs, or where it may not go on, a ticket does go: other queues wait for this thread too.
     """
-    for left in reversed(range(MOST_IN_TURN)):
-        job = services.job_claim_next()
-        if job is None:
-            return
-        try:
-            _attempt(job)
-        finally:
-            is_awaited = services.job_let_go(job=job)
-        if not is_awaited:
-            return
-        if not left or not may_go_on():
-            services.job_enqueue(job_id=job.pk)
-            return
+    ended: Job | None = None  # whose thread is owed to one that was passed over
+    try:
+        for _ in range(MOST_IN_TURN):
+            job = services.job_claim_next()
+            if job is None:
+                ended = None
+                return
+            if ended is not None and services.job_has_room_beside(job=job):
+                # More of its account may run here: a ticket for them was spent elsewhere.
+                services.job_enqueue(job_id=job.pk)
+            try:
+                _attempt(job)
+            finally:
+                ended = job if services.job_let_go(job=job) else None
+            if ended is None or not may_go_on():
+                return
+    finally:
+        if ended is not None:
+            services.job_enqueue(job_id=ended.pk)
 
 
 def job_run(*, job_id: UUID) -> bool:
@@ -117,7 +123,7 @@ def _attempt(job: Job) -> bool:
     except Exception:
         # Whatever it was, the job must not stay open; the log has the trace, the buyer a sentence.
         logger.exception("Job %s met a defect", job.pk)
-        _attempt_failed(job, _UnexpectedError("The site failed at this job. No call was counted. Tell the operator."))
+        _attempt_failed(job, _UnexpectedError(f"The site failed at this job. {cost_words(job)} Tell the operator."))
     return False
 
 

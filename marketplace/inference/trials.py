@@ -85,6 +85,13 @@ def trial_check(model_id: int) -> Header:
     return block
 
 
+def cost_words(job: Job, *, is_cancelled: bool = False) -> str:
+    """What a job has cost that ends without a result, as a sentence."""
+    if job.is_trial and (is_cancelled or job.attempts):
+        return "Its trial calls are used up all the same."
+    return "No call was counted."
+
+
 def client_subject(address: str, day: date) -> str:
     """Under which name the clients of an address have a budget that day. It cannot be linked to another day's."""
     try:

@@ -180,7 +180,7 @@ def launch(plan: Plan, launcher: Launcher, *, entry: str = SERVE, model: Path | 
         return _launch(plan, launcher, entry, model)
     except (OSError, RuntimeError) as error:
         # What Python raises where no thread can be started is a RuntimeError.
-        reason = getattr(error, "strerror", None) or type(error).__name__
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise SandboxUnavailable(f"This machine could not start a sandbox: {reason}. Try again later.") from error
 
 

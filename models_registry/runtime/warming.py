@@ -1,5 +1,6 @@
 """Loading a release that no call waits for yet."""
 
+import contextlib
 import threading
 
 from models_registry.runtime import sandbox
@@ -43,18 +44,23 @@ class Warming:
         """A call waits for it now."""
         with self._guard:
             if not self._is_hurried and self._process is not None:
-                self._late.start()
+                self._bound()
             self._is_hurried = True
             background, self._background = self._background, None
         if background is not None:
             background.end()
 
     def stop(self) -> None:
-        """Its room is wanted for a release that a call waits for."""
+        """Its room is wanted for a release that a call waits for, or a call has waited for it for long enough."""
         with self._guard:
             self._is_stopped = True
             if self._process is not None:
                 self._process.kill()
+
+    def _bound(self) -> None:
+        # Without a thread for the clock it has the patience that it began with.
+        with contextlib.suppress(RuntimeError):
+            self._late.start()
 
     def _begin(self, process: sandbox.Process) -> None:
         with self._guard:
@@ -62,7 +68,7 @@ class Warming:
             if self._is_stopped:
                 process.kill()
             elif self._is_hurried:
-                self._late.start()
+                self._bound()
             else:
                 self._background = Background(process.pid, weigh=process.weigh)
                 self._background.start()

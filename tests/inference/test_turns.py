@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from marketplace.accounts.models import Account
@@ -195,11 +195,38 @@ def test_thread_leaves_the_rest_to_a_ticket_where_the_worker_stops_and_after_man
     queue, buyer, sixteen, attempted
 ):
     jobs = queue(buyer, 40)
+    held = [services.job_claim_next() for _ in range(11)]
     claiming.worker_seats.end(passed_over())
     execution.jobs_run(may_go_on=lambda: False)
-    assert (attempted, sixteen) == (jobs[:1], [jobs[0].pk])
+    assert (attempted, sixteen) == (jobs[11:12], [jobs[11].pk])
     execution.jobs_run(may_go_on=lambda: True)
-    assert (attempted, sixteen[1:]) == (jobs[:17], [jobs[16].pk])
+    assert (held, attempted, sixteen[1:]) == (jobs[:11], jobs[11:28], [jobs[27].pk])
+
+
+def test_thread_calls_for_another_where_its_account_may_have_one_more(queue, buyer, sixteen, attempted):
+    jobs = queue(buyer, 3)
+    claiming.worker_seats.end(passed_over())
+    execution.jobs_run(may_go_on=lambda: True)
+    assert (attempted, sixteen) == (jobs, [job.pk for job in jobs[1:]])
+
+
+@pytest.mark.parametrize("step", ["job_claim_next", "attempt"])
+def test_what_was_passed_over_gets_a_ticket_where_a_step_of_the_thread_fails(
+    queue, buyer, sixteen, attempted, monkeypatch, step
+):
+    jobs = queue(buyer, 14)
+    _ = [services.job_claim_next() for _ in range(11)]
+    claiming.worker_seats.end(passed_over())
+
+    def locked(*_, **__):
+        raise OperationalError("database is locked")
+
+    if step == "attempt":
+        monkeypatch.setattr(execution, "_attempt", locked)
+    with pytest.raises(OperationalError):
+        execution.jobs_run(may_go_on=lambda: monkeypatch.setattr(services, "job_claim_next", locked) or True)
+    assert sixteen == [jobs[11].pk]
+    assert claiming.worker_seats.has_room(buyer.pk)
 
 
 def passed_over():

@@ -83,19 +83,35 @@ def test_call_for_a_release_that_is_being_loaded_waits_for_that_load_which_is_hu
     assert [process.pid for process in held.processes] == list(pool.pids().values())
 
 
-def test_load_that_a_call_hurried_has_as_long_as_any_other_start(config, specs, held):
-    pool = RunnerPool(replace(config, start_timeout_s=1), memory_bytes=2048 * MIB)
-    try:
-        with ThreadPoolExecutor(1) as threads:
+def test_load_that_a_call_hurried_has_as_long_as_any_other_start(config, pool_of, specs, held):
+    pool = pool_of()
+    pool.plan = replace(pool.plan, config=replace(config, start_timeout_s=1))
+    with ThreadPoolExecutor(1) as threads:
+        try:
             loading = threads.submit(pool.warm, specs[EMBED])
             assert held.begun.wait(10)
             time.sleep(1.5)
             assert held.processes[0].is_alive(), "nobody waits for it"
             pool._slots[specs[EMBED].key].warming.hurry()
-            assert loading.exception(timeout=10) is not None
-        assert not is_running(held.processes[0].pid)
-    finally:
-        pool.close()
+            assert loading.exception(timeout=20) is not None
+        finally:
+            held.go.set()
+    assert not is_running(held.processes[0].pid)
+
+
+def test_hurry_without_a_thread_for_the_clock_goes_on(pool_of, specs, held, monkeypatch):
+    def none_left(*_):
+        raise RuntimeError("can't start new thread")
+
+    pool = pool_of()
+    with ThreadPoolExecutor(1) as threads:
+        loading = threads.submit(pool.warm, specs[EMBED])
+        assert held.begun.wait(10)
+        warming = pool._slots[specs[EMBED].key].warming
+        monkeypatch.setattr(warming._late, "start", none_left)
+        warming.hurry()
+        held.go.set()
+        assert loading.result() and warming._is_hurried
 
 
 def test_warm_takes_no_room_from_a_loaded_release(pool_of, specs):

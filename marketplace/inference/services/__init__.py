@@ -8,7 +8,7 @@ from marketplace.inference.receipts.issuing import receipt_issue
 from marketplace.inference.services.accepting import job_create
 from marketplace.inference.services.again import job_again
 from marketplace.inference.services.batching import batch_cancel, batch_create, batch_size_check
-from marketplace.inference.services.claiming import job_claim, job_claim_next, job_let_go
+from marketplace.inference.services.claiming import job_claim, job_claim_next, job_has_room_beside, job_let_go
 from marketplace.inference.services.ending import CANCEL_WINDOW, job_cancel, job_payload_delete, text_may_be_told
 from marketplace.inference.services.handing import batch_hand_out
 from marketplace.inference.services.keeping import job_hand_out, payloads_purge
@@ -46,6 +46,7 @@ __all__ = [
     "job_enqueue",
     "job_fail",
     "job_hand_out",
+    "job_has_room_beside",
     "job_is_held",
     "job_lease_renew",
     "job_let_go",

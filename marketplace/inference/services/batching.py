@@ -66,7 +66,8 @@ def batch_create(  # noqa: PLR0913  one per field of the request
        payloads, ledger entries and signed acceptances. Whoever looks, at any moment, finds the batch whole or not at
        all.
 
-    Raises what `job_create` raises but for `trial.*`, BatchInvalidError, BatchTooManyOpenError.
+    Raises what `job_create` raises but for `trial.*`, BatchInvalidError, BatchTooManyOpenError,
+    BatchTooValuableError.
     """
     request = {
         "batch": True,

@@ -115,6 +115,11 @@ def job_let_go(*, job: Job) -> bool:
     return worker_seats.free(job.account_id)
 
 
+def job_has_room_beside(*, job: Job) -> bool:
+    """Whether one more job of its account may run in this process."""
+    return worker_seats.has_room(job.account_id)
+
+
 def job_next(now: datetime, admits: Callable[[Any], bool] = lambda _: True) -> tuple[Turn, UUID] | None:
     """Whose turn it is, and which job's, of the accounts that are admitted."""
     for is_trial, oldest in ((False, _oldest_paid), (True, _oldest_trial)):

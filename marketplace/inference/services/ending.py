@@ -14,6 +14,7 @@ from marketplace.inference.models import Job, JobPayload, JobState, Receipt
 from marketplace.inference.selectors import job_get
 from marketplace.inference.services.keeping import payloads_drop
 from marketplace.inference.services.moves import account_lock, job_end
+from marketplace.inference.trials import cost_words
 
 CANCEL_WINDOW = timedelta(hours=1)
 
@@ -55,8 +56,7 @@ def queued_cancel(job: Job) -> bool:
 
 
 def _cancelled(job: Job, **data: Any) -> JobCancelledError:
-    cost = "Its trial calls are used up all the same." if job.is_trial else "No call was counted."
-    return JobCancelledError(f"The job was cancelled by its owner. {cost}", **data)
+    return JobCancelledError(f"The job was cancelled by its owner. {cost_words(job, is_cancelled=True)}", **data)
 
 
 def text_may_be_told(*, account_id: Any) -> bool:

@@ -105,8 +105,8 @@ def offer_take(*, account: Account, model_id: int, offer: Offer, wanted: int, jo
 
     They are for one job, or for a batch of so many `jobs`: one open job to the caps, and as many in the queue.
     Rows are locked in the order account, licence, key, budgets, here and where a job ends. Raises
-    `licence.calls_exhausted`, `licence.rate_exceeded`, `licence.usage_unreported`, `job.too_many_open`,
-    `job.queue_full`, `key.calls_exhausted`, `trial.exhausted`.
+    `licence.calls_exhausted`, `licence.rate_exceeded`, `licence.usage_unreported`, `batch.too_valuable`,
+    `job.too_many_open`, `job.queue_full`, `key.calls_exhausted`, `trial.exhausted`.
     """
     account_lock(account.pk)
     licence = None if offer.is_trial else _licence_take(offer, wanted, jobs)
@@ -138,7 +138,9 @@ def _licence_of_key(key: ApiKey | None, licence_id: int | None, *, trial: bool) 
 def _trial_offer(model_id: int, trial: TrialWish, isolation: str) -> Offer:
     block = trial_check(model_id)
     if isolation == Isolation.DEDICATED and not is_always_dedicated(model_id):
-        raise TrialUnavailableError("A trial gets no runner of its own. Leave out `isolation`, or buy a licence.")
+        raise TrialUnavailableError(
+            "A trial gets no runner of its own. Leave out `isolation`, or load the page again; or buy a licence."
+        )
     return Offer(block.number, block.hash, client=trial.client)
 
 
@@ -196,9 +198,10 @@ def _reported_require(state: LicenceState, offer: Offer, wanted: int, jobs: int)
     row = cast(LicenceUse, ledger.use_of_purchase(**names))
     unreported = max(row.used + row.reserved - wanted - state.used, 0)
     if jobs > 1 and terms.is_too_much(unreported + wanted - 1):
-        if not terms.is_worth_a_report(unreported):
-            # No report is on its way that would make room.
-            most = terms.most_at_once(unreported)
+        most = terms.most_at_once()
+        if wanted > most or not terms.is_worth_a_report(unreported):
+            # Too many at any time, or no report is on its way that would make room.
+            most -= 0 if wanted > most else unreported
             raise BatchTooValuableError(
                 f"These {wanted} calls are worth more than this site runs before it reports them on chain. Send at "
                 f"most {most} at once.",

@@ -14,6 +14,7 @@ from marketplace.inference.receipts.issuing import receipts_sweep
 from marketplace.inference.services.ending import queued_cancel
 from marketplace.inference.services.moves import is_due, job_end, job_enqueue, rows_held, tickets_waiting
 from marketplace.inference.services.telling import job_tell
+from marketplace.inference.trials import cost_words
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def _lost_worker(job: Job) -> None:
     if job.attempts >= settings.JOB_MAX_ATTEMPTS:
         error = JobWorkerLostError(
             f"The job was tried {job.attempts} times and each time its worker ended without an answer. "
-            "No call was counted. Try smaller inputs, or tell the operator.",
+            f"{cost_words(job)} Try smaller inputs, or tell the operator.",
             attempts=job.attempts,
         )
         job_end(held, job, JobState.FAILED, error)
@@ -83,7 +84,7 @@ def _lost_worker(job: Job) -> None:
 def _expire(job: Job) -> None:
     reason = f" The last attempt said: {job.error['message']}" if job.error else ""
     error = JobExpiredError(
-        f"No worker could run the job within {settings.JOB_QUEUE_TTL_S:.0f} s. No call was counted. "
+        f"No worker could run the job within {settings.JOB_QUEUE_TTL_S:.0f} s. {cost_words(job)} "
         f"Try again later.{reason}"
     )
     queued = Job.objects.filter(pk=job.pk, state=JobState.QUEUED, start_before__lte=timezone.now())

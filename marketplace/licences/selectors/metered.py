@@ -47,10 +47,10 @@ class MeteredTerms:
         """Whether so many unreported calls are more than the site may have outstanding."""
         return self.value_of(calls) >= self.report_value * settings.USAGE_UNREPORTED_MOST
 
-    def most_at_once(self, unreported: int) -> int:
-        """How many calls of a price may begin beside so many: the last of them begins below the bound."""
-        bound = self.report_value * settings.USAGE_UNREPORTED_MOST
-        return max(-(-bound * self.calls // self.price) - unreported, 0)
+    def most_at_once(self) -> int:
+        """How many calls of a price may begin where all are reported: the last one begins below the bound."""
+        bound: int = self.report_value * settings.USAGE_UNREPORTED_MOST
+        return -(-bound * self.calls // max(self.price, 1))
 
 
 def metered_terms(plan_ids: Iterable[int]) -> dict[int, MeteredTerms]:
